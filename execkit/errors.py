@@ -2,7 +2,7 @@
 
     ExecKitError
     ├── FixRequest (ValueError)     nothing was sent or written: correct the input and call again
-    │   ├── InvalidInput            one field of the caller's input; names field, value, row, way out
+    │   ├── InvalidInput            one field of the input; names field, value, row, way out
     │   ├── InvalidData             a file or table of market data or orders that cannot be used
     │   └── IllegalTransition       an order was asked to make a move its state does not allow
     ├── RetryLater                  the same call may succeed later; nothing was half done

@@ -1,0 +1,105 @@
+"""FeeModel: what a fill is charged, in which currency, by tier of traded volume."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from execkit.errors import InvalidInput
+
+_DAY_NS = 86_400_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeeTier:
+    """Rates in bps of notional (negative = rebate) from a trailing volume in quote currency on."""
+
+    volume: float
+    maker_bps: float
+    taker_bps: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeeModel:
+    """Fees on the notional of each fill; positive = paid, negative = rebate.
+
+    maker_bps, taker_bps : rates in bps of notional.
+    currency : "quote" (default), "base" (spot buys at many venues), "settle" (base for inverse
+        contracts, else quote), or the name of a third coin such as "BNB".
+    third_price : quote units per unit of that third coin; required with one.
+    tiers : rates by the volume traded in the `window_days` before the fill, in quote currency, of
+        this run's own fills plus `start_volume`; must rise in volume. Empty = one rate.
+    When it lies: a venue counts volume of the whole account and re-tiers once a day.
+    """
+
+    maker_bps: float = 0.0
+    taker_bps: float = 0.0
+    currency: str = "quote"
+    third_price: float | None = None
+    tiers: tuple[FeeTier, ...] = field(default=())
+    window_days: int = 30
+    start_volume: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("maker_bps", "taker_bps", "start_volume"):
+            if not math.isfinite(getattr(self, name)):
+                raise InvalidInput(name, getattr(self, name), "pass a finite number")
+        third = self.currency not in ("quote", "base", "settle")
+        if third and not (
+            self.third_price and math.isfinite(self.third_price) and self.third_price > 0
+        ):
+            raise InvalidInput(
+                "third_price",
+                self.third_price,
+                f"fees in {self.currency} need its price in quote currency",
+            )
+        volumes = [tier.volume for tier in self.tiers]
+        if volumes != sorted(set(volumes)):
+            raise InvalidInput("tiers", volumes, "list tiers with strictly rising volume")
+
+    def charge(
+        self,
+        ts_ns: np.ndarray,
+        notional: np.ndarray,
+        base_value: np.ndarray,
+        is_maker: np.ndarray,
+        *,
+        inverse: bool = False,
+        start: int = 0,
+    ) -> np.ndarray:
+        """Fee of each fill from position `start` on, float64, in the fee currency.
+
+        Parameters: arrays of shape (n,) in time order: ts_ns; notional in quote currency;
+        base_value = the same in base currency; is_maker. The first `start` fills only count
+        towards the tier. A fill's tier is set by the volume strictly before it.
+        """
+        maker, taker = self._rates(ts_ns, notional, start)
+        rate = np.where(is_maker[start:], maker, taker) / 1e4
+        in_base = self.currency == "base" or (self.currency == "settle" and inverse)
+        if in_base:
+            return rate * base_value[start:]
+        if self.currency in ("quote", "settle"):
+            return rate * notional[start:]
+        return rate * notional[start:] / float(self.third_price or math.nan)
+
+    def currency_of(self, base: str, quote: str, *, inverse: bool = False) -> str:
+        """Name of the fee currency for an instrument; "base"/"quote" where the coin is unnamed."""
+        if self.currency == "settle":
+            return (base or "base") if inverse else (quote or "quote")
+        return {"base": base or "base", "quote": quote or "quote"}.get(self.currency, self.currency)
+
+    def _rates(
+        self, ts_ns: np.ndarray, notional: np.ndarray, start: int
+    ) -> tuple[np.ndarray | float, np.ndarray | float]:
+        if not self.tiers:
+            return self.maker_bps, self.taker_bps
+        before = np.concatenate(([0.0], np.cumsum(notional)))
+        first = np.searchsorted(ts_ns, ts_ns - self.window_days * _DAY_NS, side="left")
+        volume = self.start_volume + before[:-1] - before[first]
+        limits = np.array([tier.volume for tier in self.tiers])
+        at = np.searchsorted(limits, volume[start:], side="right")
+        makers = np.array([self.maker_bps, *(tier.maker_bps for tier in self.tiers)])
+        takers = np.array([self.taker_bps, *(tier.taker_bps for tier in self.tiers)])
+        return makers[at], takers[at]

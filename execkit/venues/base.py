@@ -1,0 +1,121 @@
+"""The Venue protocol: what the engine asks of a place that takes orders, and what it is told.
+
+A venue never decides for the engine and never blocks it: `submit` and `cancel` hand a request over
+and return; everything that then happens comes back as `VenueUpdate`s, in order, through the one
+listener. Which world it is (paper, demo, live) is the venue's `mode`, stamped on each order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+from execkit.domain import ExecutionOrder, Fill, Instrument
+from execkit.words import ExecutionMode
+
+
+class UpdateKind(StrEnum):
+    ACCEPTED = "accepted"
+    TRIGGERED = "triggered"
+    FILL = "fill"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VenueUpdate:
+    """One thing that happened to one order at the venue.
+
+    reason : the venue's word, e.g. "post_only", "oco", "ioc", "requested"; "" if none.
+    fill : set exactly when kind is FILL.
+    """
+
+    kind: UpdateKind
+    client_order_id: str
+    venue_ts_ns: int
+    local_ts_ns: int
+    venue_order_id: str = ""
+    reason: str = ""
+    fill: Fill | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    """What a venue last showed for a symbol. NaN where it showed nothing; `ts_ns` the venue's time.
+
+    On bars and prints there is no book: bid and ask are NaN and only `last` is known.
+    """
+
+    symbol: str
+    ts_ns: int
+    bid: float
+    ask: float
+    bid_quantity: float
+    ask_quantity: float
+    last: float
+
+    @property
+    def mid(self) -> float:
+        """(bid + ask) / 2 of an uncrossed two-sided book, else `last` if there is no book, else NaN."""
+        if self.bid < self.ask:
+            return (self.bid + self.ask) / 2
+        if self.bid != self.bid and self.ask != self.ask:
+            return self.last
+        return float("nan")
+
+
+Listener = Callable[[VenueUpdate], None]
+
+
+@runtime_checkable
+class Venue(Protocol):
+    """A place that takes orders. Reads are plain; requests are async."""
+
+    name: str
+    mode: ExecutionMode
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        """By symbol; a symbol that is missing here cannot be traded here."""
+        ...
+
+    def listen(self, listener: Listener) -> None:
+        """Set the one receiver of updates. It must only enqueue."""
+        ...
+
+    async def connect(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def submit(self, order: ExecutionOrder) -> None:
+        """Hand an order over. Raises `RetryLater` or `FixRequest` only if it surely was not sent;
+        `OutcomeUnknown` if it may have been."""
+        ...
+
+    async def cancel(self, order: ExecutionOrder) -> None:
+        """Ask for a cancel. The answer is an update: canceled, or the fill that won the race."""
+        ...
+
+    def quote(self, symbol: str) -> Quote | None:
+        """Last quote, None before the first."""
+        ...
+
+
+@runtime_checkable
+class ReplayVenue(Venue, Protocol):
+    """A venue whose market is moved by a driver, so that a run is the same every time."""
+
+    def advance(self, until_ns: int) -> int:
+        """Run the market up to `until_ns`, but stop after the first moment that has an update.
+
+        Returns the time reached (`until_ns` if nothing happened). Updates have been given to the
+        listener when it returns. `local_ts_ns` of an update may lie after the time returned.
+        """
+        ...
+
+    def next_market_ns(self) -> int | None:
+        """Time of the next market event not yet run, None at the end of the data."""
+        ...

@@ -1,0 +1,174 @@
+"""The closed words of execkit: enums, the states of an order and its legal moves, edge parsers."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Self
+
+from execkit.errors import IllegalTransition, InvalidInput
+
+Number = Decimal | int | float | str
+ZERO = Decimal(0)
+
+
+class _Word(StrEnum):
+    """A closed set of words; accepts any case at the edge and says which words exist."""
+
+    @classmethod
+    def of(cls, value: object, field: str | None = None) -> Self:
+        word = str(value.value if isinstance(value, StrEnum) else value).strip().lower()
+        for member in cls:
+            if member.value.lower() == word or member.name.lower() == word:
+                return member
+        known = ", ".join(m.value for m in cls)
+        raise InvalidInput(field or cls.__name__.lower(), value, f"use one of: {known}")
+
+
+class Side(_Word):
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> Side:
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class SignalAction(_Word):
+    BUY = "buy"
+    SELL = "sell"
+    CLOSE = "close"
+    CLOSE_LONG = "close_long"
+    CLOSE_SHORT = "close_short"
+
+
+class OrderType(_Word):
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP_MARKET = "stop_market"
+    STOP_LIMIT = "stop_limit"
+    TRAILING_STOP = "trailing_stop"
+
+
+class TimeInForce(_Word):
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+    GTD = "GTD"
+
+
+class Liquidity(_Word):
+    MAKER = "maker"
+    TAKER = "taker"
+    UNKNOWN = "unknown"
+
+
+class ExecutionMode(_Word):
+    PAPER = "paper"
+    DEMO = "demo"
+    LIVE = "live"
+
+
+class ExecutionStatus(StrEnum):
+    """State of an order. Only venue evidence ends an order that was sent."""
+
+    INTENT = "intent"  # durable in the journal, nothing sent
+    REFUSED = "refused"  # by our own risk checks, never sent
+    SENDING = "sending"  # handed to the venue's client; may be there, may not
+    UNKNOWN = "unknown"  # sent, and the answer says nothing
+    OPEN = "open"
+    PARTIALLY_FILLED = "partially_filled"
+    CANCEL_PENDING = "cancel_pending"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    EXPIRED = "expired"  # by time in force, or nothing to trade with
+    REJECTED = "rejected"  # by the venue
+
+    @property
+    def is_done(self) -> bool:
+        return self in DONE
+
+    @property
+    def is_live(self) -> bool:
+        return self in LIVE
+
+
+_S = ExecutionStatus
+DONE = frozenset({_S.REFUSED, _S.FILLED, _S.CANCELED, _S.EXPIRED, _S.REJECTED})
+IN_FLIGHT = frozenset({_S.SENDING, _S.UNKNOWN, _S.CANCEL_PENDING})
+WORKING = frozenset({_S.OPEN, _S.PARTIALLY_FILLED, _S.CANCEL_PENDING})
+LIVE = IN_FLIGHT | WORKING  # may still trade: counts in full against limits
+
+_ENDS = frozenset({_S.FILLED, _S.CANCELED, _S.EXPIRED, _S.REJECTED})
+TRANSITIONS: Mapping[ExecutionStatus, frozenset[ExecutionStatus]] = {
+    _S.INTENT: frozenset({_S.REFUSED, _S.SENDING, _S.REJECTED}),
+    _S.REFUSED: frozenset(),
+    _S.SENDING: _ENDS | {_S.UNKNOWN, _S.OPEN, _S.PARTIALLY_FILLED, _S.CANCEL_PENDING},
+    _S.UNKNOWN: _ENDS | {_S.OPEN, _S.PARTIALLY_FILLED, _S.CANCEL_PENDING},
+    _S.OPEN: _ENDS | {_S.PARTIALLY_FILLED, _S.CANCEL_PENDING, _S.UNKNOWN},
+    _S.PARTIALLY_FILLED: _ENDS | {_S.PARTIALLY_FILLED, _S.CANCEL_PENDING, _S.UNKNOWN},
+    # a cancel can fail (the order works on), lose the race to a fill, or go unanswered
+    _S.CANCEL_PENDING: _ENDS | {_S.OPEN, _S.PARTIALLY_FILLED, _S.UNKNOWN, _S.CANCEL_PENDING},
+    # a fill that was under way when the order ended still counts (invariant I3)
+    _S.CANCELED: frozenset({_S.CANCELED, _S.FILLED}),
+    _S.EXPIRED: frozenset({_S.EXPIRED, _S.FILLED}),
+    _S.REJECTED: frozenset({_S.PARTIALLY_FILLED, _S.FILLED}),
+    _S.FILLED: frozenset(),
+}
+
+
+def to_decimal(value: object, name: str) -> Decimal:
+    """A finite `Decimal` from a number or numeric text; `InvalidInput` naming `name` otherwise."""
+    if isinstance(value, bool) or value is None:
+        raise InvalidInput(name, value, "pass a number")
+    try:
+        # str() of a float is its shortest round-trip text, so 0.1 stays 0.1
+        number = value if isinstance(value, Decimal) else Decimal(str(value))
+    except InvalidOperation:
+        raise InvalidInput(name, value, "pass a number") from None
+    if not number.is_finite():
+        raise InvalidInput(name, value, "pass a finite number")
+    return number
+
+
+def positive(value: object, name: str) -> Decimal:
+    """As `to_decimal`, and greater than 0."""
+    number = to_decimal(value, name)
+    if number <= 0:
+        raise InvalidInput(name, value, "must be greater than 0")
+    return number
+
+
+def normalise_symbol(symbol: object) -> str:
+    """ "BTC/USDT", "btc-usdt" and "BTCUSDT" are one symbol: BTCUSDT. "BTC/USDT:USDT" keeps its
+    settlement coin, because it is another instrument: BTCUSDT:USDT."""
+    text = str(symbol).strip().upper()
+    pair, colon, settle = text.partition(":")
+    pair = re.sub(r"[/\-]", "", pair)
+    if not re.fullmatch(r"[A-Z0-9_.]+", pair) or (
+        colon and not re.fullmatch(r"[A-Z0-9-]+", settle)
+    ):
+        raise InvalidInput("symbol", symbol, "use a form such as BTCUSDT or BTC/USDT")
+    return pair + colon + settle
+
+
+def new_client_order_id() -> str:
+    """26 characters [a-z0-9], first a letter, no hyphen: fits the rules of every large venue."""
+    alphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
+    return "x" + "".join(secrets.choice(alphabet) for _ in range(25))
+
+
+def check_transition(old: ExecutionStatus, new: ExecutionStatus, order_id: str = "") -> None:
+    """Raise `IllegalTransition` unless `new` may follow `old`."""
+    if new not in TRANSITIONS[old]:
+        raise IllegalTransition(
+            f"order {order_id}: {old.value} -> {new.value} is not a legal move; "
+            f"from {old.value} only {sorted(s.value for s in TRANSITIONS[old])}"
+        )
