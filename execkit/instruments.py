@@ -1,0 +1,114 @@
+"""What can be told about an instrument from its data: tick and lot as powers of ten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+
+from execkit.domain import Instrument
+from execkit.errors import InvalidData
+from execkit.rebuild import Units
+from execkit.tables import Table
+
+MOST_DECIMALS = 12
+FALLBACK_DECIMALS = 8
+
+_PRICES = ("open", "high", "low", "close", "bid", "ask", "price")
+_QUANTITIES = ("volume", "bid_quantity", "ask_quantity", "quantity")
+_QUOTES = ("USDT", "USDC", "BUSD", "FDUSD", "USD", "EUR", "BTC", "ETH")
+
+
+def decimals_of(values: np.ndarray) -> int | None:
+    """Fewest decimals (0..12) that write every finite value exactly; None if 12 are not enough.
+
+    "Exactly" means that the decimal number read back is the same float, so 0.1 has one decimal.
+    """
+    left = values[np.isfinite(values)]
+    for decimals in range(MOST_DECIMALS + 1):
+        scale = 10.0**decimals
+        left = left[np.rint(left * scale) / scale != left]
+        if len(left) == 0:
+            return decimals
+    return None
+
+
+def infer_instruments(tables: Mapping[str, Table], symbols: Iterable[str]) -> dict[str, Instrument]:
+    """Spot instruments whose tick and lot fit the data of each symbol."""
+    out = {}
+    for symbol in symbols:
+        price = _decimals(tables, symbol, _PRICES)
+        quantity = _decimals(tables, symbol, _QUANTITIES)
+        out[symbol] = make_instrument(symbol, power(price), power(quantity))
+    return out
+
+
+def make_instrument(
+    symbol: str,
+    tick_size: Decimal,
+    lot_size: Decimal,
+    kind: str = "spot",
+    contract_size: Decimal = Decimal(1),
+) -> Instrument:
+    """An `Instrument` with base and quote split off the symbol where its ending is a known quote."""
+    bare = symbol.removesuffix("_PERP")
+    quote = next((q for q in _QUOTES if bare.endswith(q) and len(bare) > len(q)), "")
+    return Instrument(
+        symbol=symbol,
+        base=bare.removesuffix(quote) if quote else "",
+        quote=quote,
+        tick_size=tick_size,
+        lot_size=lot_size,
+        kind=kind,
+        contract_size=contract_size,
+    )
+
+
+def power(decimals: int) -> Decimal:
+    """0.01 for 2 decimals."""
+    return Decimal(1).scaleb(-decimals)
+
+
+def fitted(
+    tables: Mapping[str, Table], symbol: str, kind: str, contract_size: Decimal = Decimal(1)
+) -> Instrument:
+    """An instrument of a known kind with tick and lot inferred from the data."""
+    inferred = infer_instruments(tables, [symbol])[symbol]
+    return replace(inferred, kind=kind, contract_size=contract_size)
+
+
+def merge_instruments(maps: Iterable[Mapping[str, Instrument]]) -> dict[str, Instrument]:
+    """One instrument a symbol: the finer tick and lot; other attributes must agree."""
+    out: dict[str, Instrument] = {}
+    for instruments in maps:
+        for symbol, new in instruments.items():
+            old = out.get(symbol, new)
+            tick, lot = min(old.tick_size, new.tick_size), min(old.lot_size, new.lot_size)
+            a, b = (replace(i, tick_size=tick, lot_size=lot) for i in (old, new))
+            if a != b:
+                raise InvalidData(
+                    f"{symbol} is described as {old} and as {new}: load both parts with the same "
+                    "instrument, or give one of them another symbol"
+                )
+            out[symbol] = a
+    return out
+
+
+def units_of(instrument: Instrument) -> Units:
+    """Powers of ten that make the instrument's prices and quantities whole numbers."""
+    return Units(10.0**instrument.price_decimals, 10.0**instrument.quantity_decimals)
+
+
+def _decimals(tables: Mapping[str, Table], symbol: str, names: tuple[str, ...]) -> int:
+    most = 0
+    for table in tables.values():
+        rows = table.of(symbol)
+        for name in names:
+            if name in rows:
+                found = decimals_of(rows[name])
+                if found is None:
+                    return FALLBACK_DECIMALS
+                most = max(most, found)
+    return most

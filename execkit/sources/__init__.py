@@ -1,0 +1,12 @@
+"""Where data comes from: one format a file. `open_path` finds the format of a file or folder.
+
+To add a format, write one module with a `SOURCE` that fits `base.Source` and add its name here.
+"""
+
+from __future__ import annotations
+
+from execkit.sources.base import Source, open_path
+
+NAMES = ("binance_raw",)
+
+__all__ = ["NAMES", "Source", "open_path"]

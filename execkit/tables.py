@@ -1,0 +1,375 @@
+"""Market data as sorted, read-only column arrays: the kinds of table, their columns, one builder.
+
+Every table has the columns ``symbol`` and ``venue`` (int32 codes into `Table.symbols` and
+`Table.venues`), ``ts_ns`` (int64, the venue's time) and those of its kind below. Prices and
+quantities are float64. ``local_ts_ns`` and the columns listed in `OPTIONAL` exist where known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from execkit.clock import column_to_ns, from_ns
+from execkit.domain import normalise_symbol
+from execkit.errors import InvalidData, InvalidInput
+
+BUY, SELL, UNKNOWN = 0, 1, 2
+BID, ASK = 0, 1
+
+Severity = Literal["info", "warning", "error"]
+
+REQUIRED: Mapping[str, tuple[str, ...]] = {
+    "bars": ("open", "high", "low", "close", "volume"),
+    "quotes": ("bid", "ask", "bid_quantity", "ask_quantity"),
+    "prints": ("price", "quantity"),
+    "depth": ("side", "price", "quantity"),
+    "funding": ("rate",),
+}
+"""What a table of each kind cannot be without, beside the time."""
+
+OPTIONAL: Mapping[str, tuple[str, ...]] = {
+    "bars": ("n_prints",),
+    "quotes": ("local_ts_ns", "update_id"),
+    "prints": ("local_ts_ns", "trade_id", "last_trade_id"),
+    "depth": ("local_ts_ns", "first_seq", "last_seq", "prev_seq"),
+    "funding": ("local_ts_ns",),
+}
+"""Kept where given. `trade_id`..`last_trade_id` are the venue's ids of the (aggregated) print;
+`first_seq`, `last_seq`, `prev_seq` the venue's update ids of a depth message (-1 = not given)."""
+
+DEFAULTS: Mapping[str, Mapping[str, float]] = {
+    "bars": {},
+    "quotes": {},
+    "prints": {"aggressor": UNKNOWN, "off_book": 0},
+    "depth": {"is_snapshot": 0},
+    "funding": {"mark": np.nan},
+}
+
+KINDS = tuple(REQUIRED)
+SEQUENCED = ("quotes", "prints", "depth")
+
+_WORDS = {
+    "aggressor": {"buy": BUY, "b": BUY, "sell": SELL, "s": SELL, "unknown": UNKNOWN, "": UNKNOWN},
+    "side": {"bid": BID, "buy": BID, "b": BID, "ask": ASK, "sell": ASK, "a": ASK},
+}
+_NAMES = {"aggressor": ("buy", "sell", "unknown"), "side": ("bid", "ask")}
+_INT8 = frozenset({"aggressor", "side", "off_book", "is_snapshot"})
+_INT64 = frozenset(
+    "ts_ns seq local_ts_ns trade_id last_trade_id update_id first_seq last_seq prev_seq n_prints"
+    " ".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing noticed about the data; `first_row` is the position in the table, -1 if none."""
+
+    kind: str
+    severity: Severity
+    table: str
+    symbol: str
+    count: int
+    first_row: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Rows of one kind, sorted by (symbol code, ts_ns, seq); ties keep the order they came in.
+
+    `columns` are read-only arrays of equal length; codes in ``symbol`` and ``venue`` point into
+    `symbols` and `venues`, which are in alphabetical order.
+    """
+
+    kind: str
+    columns: Mapping[str, np.ndarray]
+    symbols: tuple[str, ...]
+    venues: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.columns["ts_ns"])
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        try:
+            return self.columns[name]
+        except KeyError:
+            raise InvalidInput("column", name, f"choose one of {', '.join(self.columns)}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.columns
+
+    def __repr__(self) -> str:
+        return f"<Table {self.kind}: {len(self):,} rows, {', '.join(self.present) or 'no symbol'}>"
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Symbols that have at least one row."""
+        return tuple(s for s in self.symbols if self.rows(s).start < self.rows(s).stop)
+
+    def rows(self, symbol: str) -> slice:
+        """Positions of one symbol's rows; an empty slice if it has none."""
+        if symbol not in self.symbols:
+            return slice(0, 0)
+        code = self.symbols.index(symbol)
+        first, last = np.searchsorted(self.columns["symbol"], [code, code + 1])
+        return slice(int(first), int(last))
+
+    def of(self, symbol: str) -> Table:
+        """One symbol's rows, as views (nothing is copied)."""
+        return self.cut(self.rows(symbol))
+
+    def cut(self, rows: slice | np.ndarray) -> Table:
+        """The chosen rows: views for a slice, copies for an array of positions or booleans."""
+        chosen = {name: _frozen(column[rows]) for name, column in self.columns.items()}
+        return Table(self.kind, MappingProxyType(chosen), self.symbols, self.venues)
+
+    def frame(self) -> pd.DataFrame:
+        """The table as pandas: tz-aware ``time`` first, words as categoricals."""
+        out: dict[str, object] = {"time": from_ns(self["ts_ns"])}
+        for name, column in self.columns.items():
+            if name in ("symbol", "venue"):
+                words = self.symbols if name == "symbol" else self.venues
+                out[name] = pd.Categorical.from_codes(column, categories=list(words))
+            elif name in _NAMES:
+                out[name] = pd.Categorical.from_codes(column, categories=list(_NAMES[name]))
+            else:
+                out[name] = column
+        return pd.DataFrame(out)
+
+
+def build(
+    kind: str,
+    columns: Mapping[str, object],
+    *,
+    symbol: object,
+    venue: object = "",
+) -> tuple[Table, list[Finding]]:
+    """Sort and freeze columns into a `Table`, and report rows that came out of order.
+
+    `symbol` and `venue` are one word for all rows, or (codes, words). Columns absent from
+    `columns` take the default of their kind; `seq` defaults to the order of the rows, for depth to
+    the number of the message (a new one starts wherever the time, symbol or snapshot flag moves).
+    """
+    ts = np.asarray(columns["ts_ns"], dtype=np.int64)
+    n = len(ts)
+    codes, symbols = _coded(symbol, n, normalise_symbol)
+    venue_codes, venues = _coded(venue, n, str)
+    out: dict[str, np.ndarray] = {"symbol": codes, "venue": venue_codes, "ts_ns": ts}
+    defaults = DEFAULTS[kind]
+    wanted = (*REQUIRED[kind], *defaults)
+    if kind in SEQUENCED:
+        flags = np.asarray(columns.get("is_snapshot", np.zeros(n)))
+        out["seq"] = (
+            np.asarray(columns["seq"], dtype=np.int64)
+            if "seq" in columns
+            else _message_numbers(ts, codes, flags)
+            if kind == "depth"
+            else np.arange(n, dtype=np.int64)
+        )
+    for name in (*wanted, *OPTIONAL[kind]):
+        if name in columns:
+            out[name] = np.asarray(columns[name]).astype(_dtype(name), copy=False)
+        elif name in defaults:
+            out[name] = np.full(n, defaults[name], dtype=_dtype(name))
+    for name, column in out.items():
+        if len(column) != n:
+            raise InvalidInput(name, len(column), f"the time column has {n} rows; give as many")
+    order, findings = _order(kind, out, symbols)
+    frozen = {k: _frozen(v if order is None else v[order]) for k, v in out.items()}
+    table = Table(kind, MappingProxyType(frozen), symbols, venues)
+    _one_venue_per_symbol(table)
+    return table, findings
+
+
+def from_frame(
+    kind: str, data: object, *, symbol: str | None = None, venue: str | None = None
+) -> tuple[Table, list[Finding]]:
+    """A `Table` from a frame of the columns of DESIGN (pandas, Arrow, or a dict of columns).
+
+    Words are accepted in any case for ``side`` and ``aggressor``, and a tz-aware ``time`` column or
+    index instead of ``ts_ns``. Raises `InvalidInput` naming column, value and row for a missing or
+    non-numeric column, a naive or missing time, an unknown word. Everything else is left to
+    `MarketData.check`.
+    """
+    frame = as_frame(data)
+    columns: dict[str, object] = {"ts_ns": _times(frame)}
+    missing = [name for name in REQUIRED[kind] if name not in frame.columns]
+    if missing:
+        raise InvalidInput(
+            "columns", list(map(str, frame.columns)), f"{kind} need {', '.join(missing)} as well"
+        )
+    for name in (*REQUIRED[kind], *DEFAULTS[kind], *OPTIONAL[kind], "seq"):
+        if name in frame.columns:
+            columns[name] = _numbers(frame[name], name)
+    return build(
+        kind,
+        columns,
+        symbol=_labels(frame, "symbol", symbol),
+        venue=_labels(frame, "venue", venue if venue is not None or "venue" in frame else ""),
+    )
+
+
+def as_frame(data: object) -> pd.DataFrame:
+    """pandas, Arrow or a mapping of columns as a DataFrame; anything else is refused."""
+    if isinstance(data, pd.DataFrame):
+        return data
+    if hasattr(data, "to_pandas"):
+        frame = data.to_pandas()
+        if isinstance(frame, pd.DataFrame):
+            return frame
+    if isinstance(data, Mapping):
+        return pd.DataFrame(dict(data))
+    raise InvalidInput("data", type(data).__name__, "pass a DataFrame, an Arrow table or a dict")
+
+
+def join(tables: list[Table]) -> Table:
+    """Rows of several tables of one kind as one table. Optional columns of some, not all, get -1.
+
+    The result does not depend on the order of `tables`, provided no two share (symbol, ts_ns, seq).
+    """
+    kind = tables[0].kind
+    symbols = tuple(sorted({s for t in tables for s in t.present}))
+    venues = tuple(sorted({t.venues[c] for t in tables for c in np.unique(t["venue"])}))
+    names = [n for n in _all_columns(kind) if any(n in t for t in tables)]
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for table in tables:
+        for name in names:
+            if name not in table:
+                parts[name].append(np.full(len(table), -1, dtype=_dtype(name)))
+            elif name in ("symbol", "venue"):
+                old, new = (table.symbols, symbols) if name == "symbol" else (table.venues, venues)
+                codes = np.array([new.index(w) if w in new else -1 for w in old], dtype=np.int32)
+                parts[name].append(codes[table[name]])
+            else:
+                parts[name].append(table[name])
+    out = {name: np.concatenate(columns) for name, columns in parts.items()}
+    order, _ = _order(kind, out, symbols)
+    frozen = {k: _frozen(v if order is None else v[order]) for k, v in out.items()}
+    joined = Table(kind, MappingProxyType(frozen), symbols, venues)
+    _one_venue_per_symbol(joined)
+    return joined
+
+
+def _all_columns(kind: str) -> tuple[str, ...]:
+    seq = ("seq",) if kind in SEQUENCED else ()
+    head = ("symbol", "venue", "ts_ns", *seq)
+    return (*head, *REQUIRED[kind], *DEFAULTS[kind], *OPTIONAL[kind])
+
+
+def _dtype(name: str) -> type[np.generic]:
+    if name in ("symbol", "venue"):
+        return np.int32
+    return np.int8 if name in _INT8 else np.int64 if name in _INT64 else np.float64
+
+
+def _frozen(column: np.ndarray) -> np.ndarray:
+    view = column.view()
+    view.flags.writeable = False
+    return view
+
+
+def _coded(labels: object, n: int, clean: object) -> tuple[np.ndarray, tuple[str, ...]]:
+    """int32 codes into an alphabetical tuple of clean words."""
+    codes, words = labels if isinstance(labels, tuple) else (np.zeros(n, dtype=np.int32), [labels])
+    cleaned = [clean(word) for word in words]  # type: ignore[operator]
+    known = sorted(set(cleaned))
+    remap = np.array([known.index(word) for word in cleaned], dtype=np.int32)
+    return remap[np.asarray(codes)], tuple(known)
+
+
+def _message_numbers(ts: np.ndarray, codes: np.ndarray, flags: np.ndarray) -> np.ndarray:
+    if len(ts) == 0:
+        return np.empty(0, dtype=np.int64)
+    starts = (np.diff(ts) != 0) | (np.diff(codes) != 0) | (np.diff(flags) != 0)
+    return np.concatenate(([0], np.cumsum(starts))).astype(np.int64)
+
+
+def _order(
+    kind: str, columns: Mapping[str, np.ndarray], symbols: tuple[str, ...]
+) -> tuple[np.ndarray | None, list[Finding]]:
+    """The stable sorting order (None if sorted already), and a finding where time ran backwards."""
+    ts, codes = columns["ts_ns"], columns["symbol"]
+    seq = columns.get("seq", np.zeros(len(ts), dtype=np.int64))
+    moved = np.diff(codes)
+    later = np.diff(ts)
+    if ((moved > 0) | ((moved == 0) & ((later > 0) | ((later == 0) & (np.diff(seq) >= 0))))).all():
+        return None, []
+    findings = []
+    for code, name in enumerate(symbols):
+        rows = np.flatnonzero(codes == code)
+        back = np.flatnonzero(np.diff(ts[rows]) < 0)
+        if len(back):
+            detail = "times ran backwards in the input; rows were sorted by (ts_ns, seq)"
+            first = int(rows[back[0] + 1])
+            findings.append(Finding("unsorted", "warning", kind, name, len(back), first, detail))
+    return np.lexsort((seq, ts, codes)), findings
+
+
+def _one_venue_per_symbol(table: Table) -> None:
+    if table.kind == "funding" or len(table.venues) < 2:
+        return
+    for symbol in table.present:
+        seen = np.unique(table["venue"][table.rows(symbol)])
+        if len(seen) > 1:
+            names = ", ".join(table.venues[code] for code in seen)
+            raise InvalidData(
+                f"{table.kind} of {symbol} come from several venues ({names}), which would be "
+                "merged into one market: pick one venue, or give each its own symbol"
+            )
+
+
+def _times(frame: pd.DataFrame) -> np.ndarray:
+    if "ts_ns" in frame.columns:
+        return column_to_ns(frame["ts_ns"], "ts_ns")
+    if "time" in frame.columns:
+        return column_to_ns(frame["time"], "time")
+    if isinstance(frame.index, pd.DatetimeIndex):
+        return column_to_ns(frame.index, "index")
+    raise InvalidInput(
+        "columns",
+        list(map(str, frame.columns)),
+        "add ts_ns (integer UTC nanoseconds) or time (tz-aware datetimes)",
+    )
+
+
+def _numbers(series: pd.Series, name: str) -> np.ndarray:
+    """A column as numbers of its dtype; words of `side` and `aggressor` become codes."""
+    if name == "local_ts_ns":
+        return column_to_ns(series, name)
+    if name in _WORDS and not pd.api.types.is_numeric_dtype(series.dtype):
+        words = series.astype("object")
+        codes = words.map(lambda w: _WORDS[name].get(str(w).strip().lower(), -1)).to_numpy()
+        _refuse(codes < 0, series, name, f"write {' or '.join(_NAMES[name])}")
+        return codes.astype(np.int8)
+    numbers = pd.to_numeric(series, errors="coerce")
+    lost = (numbers.isna() & series.notna()).to_numpy()
+    _refuse(lost, series, name, "give a number")
+    dtype = _dtype(name)
+    if dtype is not np.float64:
+        _refuse(numbers.isna().to_numpy(), series, name, "fill the gap; this column has no NaN")
+    if name in _INT8:
+        allowed = len(_NAMES.get(name, ("no", "yes")))
+        _refuse(~numbers.isin(range(allowed)).to_numpy(), series, name, f"use 0..{allowed - 1}")
+    return numbers.to_numpy(dtype=dtype, na_value=np.nan if dtype is np.float64 else 0)
+
+
+def _refuse(bad: np.ndarray, series: pd.Series, name: str, fix: str) -> None:
+    rows = np.flatnonzero(bad)
+    if len(rows):
+        raise InvalidInput(name, series.iloc[int(rows[0])], fix, row=int(rows[0]))
+
+
+def _labels(frame: pd.DataFrame, name: str, given: str | None) -> object:
+    if given is not None:
+        return given
+    if name not in frame.columns:
+        raise InvalidInput(name, None, f"pass {name}=..., or add a {name} column")
+    codes, words = pd.factorize(frame[name])
+    _refuse(codes < 0, frame[name], name, f"give every row a {name}")
+    return codes, [str(word) for word in words]
