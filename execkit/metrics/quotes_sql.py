@@ -1,0 +1,41 @@
+"""As-of lookup of quotes in SQL: one text for every metric that needs the price of a moment.
+
+DuckDB's ASOF JOIN takes the first of several quotes with the same time and knows no tolerance. So
+the time and the feed's sequence number are packed into one HUGEINT, in which the last of tied
+quotes is the greatest; a quote older than `max_age_ns` gives NULL and a reason, never a number.
+"""
+
+from __future__ import annotations
+
+QUOTES = """quote_keys AS (
+    SELECT market_id, venue, symbol, ts_ns, bid, ask,
+           ts_ns::HUGEINT * 18446744073709551616 + coalesce(seq, 0) AS key
+    FROM quotes WHERE ts_ns IS NOT NULL)"""
+"""CTE that every lookup joins: quotes with a key that orders ties by `seq`."""
+
+
+def mid_at(probes: str, at_ns: str, symbol: str = "symbol") -> str:
+    """SELECT of all columns of `probes` and `mid`, `mid_reason` of the newest quote at or before.
+
+    Parameters
+    ----------
+    probes : a relation with `market_id`, `venue` and the columns named by the next two.
+    at_ns : its column with the moment; NULL finds nothing.
+    symbol : its column with the symbol to price.
+
+    `mid` is NULL, and `mid_reason` says why (no_quote, stale_quote, one_sided_book, crossed_book),
+    unless both sides are quoted, bid < ask, and the quote is at most `max_age_ns` old.
+    """
+    return f"""
+    SELECT * EXCLUDE (q_bid, q_ask, q_ts_ns),
+           CASE WHEN mid_reason IS NULL THEN (q_bid + q_ask) / 2 END AS mid
+    FROM (
+        SELECT p.*, q.bid AS q_bid, q.ask AS q_ask, q.ts_ns AS q_ts_ns,
+            CASE WHEN q.ts_ns IS NULL THEN 'no_quote'
+                 WHEN p.{at_ns} - q.ts_ns > max_age_ns THEN 'stale_quote'
+                 WHEN NOT coalesce(q.bid > 0 AND q.ask > 0 AND isfinite(q.bid) AND isfinite(q.ask),
+                                   false) THEN 'one_sided_book'
+                 WHEN q.bid >= q.ask THEN 'crossed_book' END AS mid_reason
+        FROM {probes} p ASOF LEFT JOIN quote_keys q
+          ON p.market_id = q.market_id AND p.venue = q.venue AND p.{symbol} = q.symbol
+         AND p.{at_ns}::HUGEINT * 18446744073709551616 + 9223372036854775807 >= q.key)"""
