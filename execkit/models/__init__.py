@@ -125,18 +125,19 @@ and quantity unit). "Own" means ours. Symbols do not interact.
     RANGE with high h, low l, close c; pending orders take no part. Intrabar policy "pessimistic":
     stops before limits; "optimistic": limits before stops.
       Limits: buys with L > l (or = l: touch without queue), then sells with L < h (or =): fill
-      min(remaining, R) as maker at L.
+      min(remaining, R) as maker at L. A stop-limit that came to rest in this RANGE takes no part.
       Plain stops (order as in 4): buy stop s <= h triggers; base = s + ceil(stop_slip * (h - s)),
       moved against us by half_spread_bps; market: fill min(remaining, R) as taker at base; the
       rest: FOK EXPIRED without fill unless R covers it, IOC EXPIRED (ioc), others pending.
       Stop-limit: post_only and L >= s -> REJECTED (post_only); base within L: FOK check, fill
-      min(remaining, R) at base, IOC remainder EXPIRED, rest rests; else IOC/FOK EXPIRED, others rest. Sells mirror.
+      min(remaining, R) at base, IOC remainder EXPIRED, rest rests; else IOC/FOK EXPIRED, others
+      rest. Sells mirror.
       Trailing sell, pessimistic: w' = max(w, h), trigger' from w'; triggers if l <= trigger' at
       trigger'. Optimistic: if l <= trigger, triggers at trigger; else w' and trigger', and if c <=
       trigger' triggers at trigger'. Slip towards l (or c, where c triggered it). Buys mirror.
     A fill at OPEN is stamped ts_ns, at RANGE ts_ns + interval - 1.
     Ambiguous, counted and reported: an order canceled as OCO sibling in a RANGE whose range also
-    reached it (it rested, or waited as a plain stop), and a trailing stop that only the pessimistic
+    reached it (it rested since before, or waited as a plain stop), and a trailing stop that only the pessimistic
     path triggers.
 
 When it lies: no model moves the market (no impact, no reaction to our orders); a book is as old as

@@ -1,0 +1,291 @@
+"""Rules that every fidelity shares: ordered lists, the log, fills, ends, OCO, reduce-only."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from execkit.book import find
+from execkit.matching import state as st
+
+
+@njit(nogil=True, cache=True)
+def note(c: st.Core, kind: int, row: int, ts: int, price: int, quantity: int, maker: int) -> None:
+    """Append to the log; `loop.advance` has made sure that there is room."""
+    i = c.s[st.N_LOG]
+    c.log[st.L_KIND, i] = kind
+    c.log[st.L_ROW, i] = row
+    c.log[st.L_TS, i] = ts
+    c.log[st.L_PRICE, i] = price
+    c.log[st.L_QTY, i] = quantity
+    c.log[st.L_MAKER, i] = maker
+    c.s[st.N_LOG] = i + 1
+
+
+@njit(nogil=True, cache=True)
+def rank(c: st.Core, keys: np.ndarray, rows: np.ndarray, n: int, key: int, seq: int) -> int:
+    """How many entries come after (key, seq) in priority: a larger key, then an earlier seq, wins.
+
+    Lists are stored from last to first in priority, so this is also the place to insert at.
+    """
+    lo = find(keys, n, key)
+    hi = lo
+    while hi < n and keys[hi] == key:  # equal prices: a short run, later arrivals first
+        if c.orders[st.SEQ, rows[hi]] <= seq:
+            break
+        hi += 1
+    return hi
+
+
+@njit(nogil=True, cache=True)
+def insert(c: st.Core, keys: np.ndarray, rows: np.ndarray, n: int, key: int, row: int) -> None:
+    at = rank(c, keys, rows, n, key, c.orders[st.SEQ, row])
+    for i in range(n, at, -1):
+        keys[i] = keys[i - 1]
+        rows[i] = rows[i - 1]
+    keys[at] = key
+    rows[at] = row
+
+
+@njit(nogil=True, cache=True)
+def remove(c: st.Core, keys: np.ndarray, rows: np.ndarray, n: int, key: int, row: int) -> None:
+    at = rank(c, keys, rows, n, key, c.orders[st.SEQ, row])
+    for i in range(at, n - 1):
+        keys[i] = keys[i + 1]
+        rows[i] = rows[i + 1]
+
+
+@njit(nogil=True, cache=True)
+def rest_key(c: st.Core, row: int) -> int:
+    price = c.orders[st.LIMIT, row]
+    return int(price if c.orders[st.SIDE, row] == st.BUY else -price)
+
+
+@njit(nogil=True, cache=True)
+def stop_key(c: st.Core, row: int) -> int:
+    """The buy stop that triggers first is the lowest, the sell stop the highest."""
+    price = c.orders[st.STOP, row]
+    return int(-price if c.orders[st.SIDE, row] == st.BUY else price)
+
+
+@njit(nogil=True, cache=True)
+def put(c: st.Core, row: int, place: int) -> None:
+    """Move an order that waits nowhere to a list."""
+    side = c.orders[st.SIDE, row]
+    c.orders[st.PLACE, row] = place
+    if place == st.RESTING:
+        n = c.s[st.REST_BUYS + side]
+        insert(c, c.rest[2 * side], c.rest[2 * side + 1], n, rest_key(c, row), row)
+        c.s[st.REST_BUYS + side] = n + 1
+    elif place == st.STOPPED:
+        n = c.s[st.STOP_BUYS + side]
+        insert(c, c.stops[2 * side], c.stops[2 * side + 1], n, stop_key(c, row), row)
+        c.s[st.STOP_BUYS + side] = n + 1
+    elif place == st.TRAILED:
+        c.trails[c.s[st.N_TRAIL]] = row
+        c.s[st.N_TRAIL] += 1
+    elif place == st.TAKING:
+        c.takes[c.s[st.N_TAKE]] = row
+        c.s[st.N_TAKE] += 1
+
+
+@njit(nogil=True, cache=True)
+def detach(c: st.Core, row: int) -> None:
+    """Take an order out of its list. Trailing and taking lists drop it in their next `compact`."""
+    side = c.orders[st.SIDE, row]
+    place = c.orders[st.PLACE, row]
+    if place == st.RESTING:
+        n = c.s[st.REST_BUYS + side]
+        remove(c, c.rest[2 * side], c.rest[2 * side + 1], n, rest_key(c, row), row)
+        c.s[st.REST_BUYS + side] = n - 1
+    elif place == st.STOPPED:
+        n = c.s[st.STOP_BUYS + side]
+        remove(c, c.stops[2 * side], c.stops[2 * side + 1], n, stop_key(c, row), row)
+        c.s[st.STOP_BUYS + side] = n - 1
+    c.orders[st.PLACE, row] = st.AWAY
+
+
+@njit(nogil=True, cache=True)
+def compact(c: st.Core, rows: np.ndarray, n: int, place: int) -> int:
+    """Keep the rows that still wait in `place`; returns how many."""
+    kept = 0
+    for i in range(n):
+        if c.orders[st.PLACE, rows[i]] == place:
+            rows[kept] = rows[i]
+            kept += 1
+    return kept
+
+
+@njit(nogil=True, cache=True)
+def end(c: st.Core, row: int, status: int, reason: int, ts: int) -> None:
+    """The order is over."""
+    if c.orders[st.PLACE, row] != st.AWAY:
+        detach(c, row)
+    c.orders[st.PLACE, row] = st.ENDED
+    c.orders[st.STATUS, row] = status
+    c.orders[st.REASON, row] = reason
+    c.orders[st.DONE_TS, row] = ts
+    c.s[st.LIVE] -= 1
+    note(c, st.K_END, row, ts, status, reason, 0)
+
+
+@njit(nogil=True, cache=True)
+def reached_by_range(c: st.Core, row: int) -> bool:
+    """Whether the bar now being run also reached this order (for the count of ambiguous bars)."""
+    buy = c.orders[st.SIDE, row] == st.BUY
+    high, low = c.s[st.RANGE_HIGH], c.s[st.RANGE_LOW]
+    place = c.orders[st.PLACE, row]
+    if place == st.RESTING:
+        if c.orders[st.TRIG_TS, row] == c.s[st.RANGE_TS]:
+            return False  # it came to rest inside this bar
+        price = c.orders[st.LIMIT, row]
+        touch = 1 if c.flags[st.TOUCH] and not c.flags[st.QUEUED] else 0
+        return bool(low < price + touch) if buy else bool(high > price - touch)
+    if place == st.STOPPED:
+        price = c.orders[st.STOP, row]
+        return bool(high >= price) if buy else bool(low <= price)
+    return False
+
+
+@njit(nogil=True, cache=True)
+def close_group(c: st.Core, row: int, ts: int) -> None:
+    """The first fill in an OCO group cancels the other members."""
+    group = c.orders[st.OCO, row]
+    if group < 0 or c.groups[1, group]:
+        return
+    c.groups[1, group] = 1
+    other = c.groups[0, group]
+    while other >= 0:
+        live = c.orders[st.STATUS, other] in (st.S_OPEN, st.S_PARTIAL)
+        if other != row and live:
+            if c.s[st.IN_RANGE] and reached_by_range(c, other):
+                c.s[st.AMBIGUOUS] += 1
+            end(c, other, st.S_CANCELED, st.R_OCO, ts)
+        other = c.orders[st.NEXT, other]
+
+
+@njit(nogil=True, cache=True)
+def reducible(c: st.Core, row: int) -> int:
+    position = c.s[st.POSITION]
+    return int(max(0, -position if c.orders[st.SIDE, row] == st.BUY else position))
+
+
+@njit(nogil=True, cache=True)
+def wanted(c: st.Core, row: int) -> int:
+    """What the order may still fill now."""
+    left = c.orders[st.REM, row]
+    if c.orders[st.REDUCE, row]:
+        return int(min(left, reducible(c, row)))
+    return int(left)
+
+
+@njit(nogil=True, cache=True)
+def fill(c: st.Core, row: int, ts: int, price: int, offered: int, maker: int) -> int:
+    """Fill as much of `offered` as the order may take; returns the quantity filled."""
+    if offered <= 0:
+        return 0
+    quantity = min(wanted(c, row), offered)
+    if quantity <= 0:
+        end(c, row, st.S_CANCELED, st.R_REDUCE, ts)
+        return 0
+    c.orders[st.REM, row] -= quantity
+    c.s[st.POSITION] += quantity if c.orders[st.SIDE, row] == st.BUY else -quantity
+    note(c, st.K_FILL, row, ts, price, quantity, maker)
+    if c.orders[st.REM, row] == 0:
+        end(c, row, st.S_FILLED, st.R_NONE, ts)
+    else:
+        c.orders[st.STATUS, row] = st.S_PARTIAL
+        if c.orders[st.REDUCE, row] and reducible(c, row) == 0:
+            end(c, row, st.S_CANCELED, st.R_REDUCE, ts)
+    close_group(c, row, ts)
+    return int(quantity)
+
+
+@njit(nogil=True, cache=True)
+def is_live(c: st.Core, row: int) -> bool:
+    return bool(c.orders[st.STATUS, row] == st.S_OPEN or c.orders[st.STATUS, row] == st.S_PARTIAL)
+
+
+@njit(nogil=True, cache=True)
+def within(c: st.Core, row: int, price: int) -> bool:
+    """Whether `price` is no worse than the order's limit; market orders have none."""
+    if not has_limit(c, row):
+        return True
+    limit = c.orders[st.LIMIT, row]
+    return bool(price <= limit if c.orders[st.SIDE, row] == st.BUY else price >= limit)
+
+
+@njit(nogil=True, cache=True)
+def has_limit(c: st.Core, row: int) -> bool:
+    kind = c.orders[st.TYPE, row]
+    return bool(kind == st.LIMIT_ORDER or kind == st.STOP_LIMIT)
+
+
+@njit(nogil=True, cache=True)
+def triggered(c: st.Core, row: int, ts: int) -> None:
+    if c.orders[st.PLACE, row] != st.AWAY:
+        detach(c, row)
+    c.orders[st.TRIG_TS, row] = ts
+    note(c, st.K_TRIGGER, row, ts, 0, 0, 0)
+
+
+@njit(nogil=True, cache=True)
+def reached(c: st.Core, row: int, level: int, reference: int) -> bool:
+    if reference == st.NONE:
+        return False
+    return bool(reference >= level if c.orders[st.SIDE, row] == st.BUY else reference <= level)
+
+
+@njit(nogil=True, cache=True)
+def trail_level(c: st.Core, row: int, water: int) -> int:
+    if c.orders[st.SIDE, row] == st.BUY:
+        return int(math.ceil(water * (1.0 + c.trail[row])))
+    return int(math.floor(water * (1.0 - c.trail[row])))
+
+
+@njit(nogil=True, cache=True)
+def start_trail(c: st.Core, row: int, reference: int) -> None:
+    """Set watermark and first trigger of a trailing stop."""
+    c.orders[st.WATER, row] = reference
+    if reference == st.NONE:
+        return
+    stop = c.orders[st.STOP, row]
+    c.orders[st.TRIGGER, row] = stop if stop > 0 else trail_level(c, row, reference)
+
+
+@njit(nogil=True, cache=True)
+def move_trail(c: st.Core, row: int, reference: int) -> None:
+    """Move the watermark with the market and the trigger after it; never back."""
+    water, trigger = c.orders[st.WATER, row], c.orders[st.TRIGGER, row]
+    if c.orders[st.SIDE, row] == st.BUY:
+        water = min(water, reference)
+        trigger = min(trigger, trail_level(c, row, water))
+    else:
+        water = max(water, reference)
+        trigger = max(trigger, trail_level(c, row, water))
+    c.orders[st.WATER, row] = water
+    c.orders[st.TRIGGER, row] = trigger
+
+
+@njit(nogil=True, cache=True)
+def next_stop(c: st.Core, side: int, reference: int) -> int:
+    """The plain stop of `side` that `reference` triggers first, or -1."""
+    n = c.s[st.STOP_BUYS + side]
+    if n == 0:
+        return -1
+    row = c.stops[2 * side + 1, n - 1]
+    return int(row) if reached(c, row, c.orders[st.STOP, row], reference) else -1
+
+
+@njit(nogil=True, cache=True)
+def trail_fires(c: st.Core, row: int, reference: int) -> bool:
+    """One reference event of a trailing stop; True if it triggers."""
+    if c.orders[st.WATER, row] == st.NONE:
+        start_trail(c, row, reference)
+        return reached(c, row, c.orders[st.TRIGGER, row], reference)
+    if reached(c, row, c.orders[st.TRIGGER, row], reference):
+        return True
+    move_trail(c, row, reference)
+    return False

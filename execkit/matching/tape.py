@@ -1,0 +1,172 @@
+"""From `MarketData` to the `Tape` of one symbol: one fidelity, one order of events, integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from execkit.domain import Instrument
+from execkit.errors import InvalidInput
+from execkit.instruments import Units, units_of
+from execkit.market import MarketData
+from execkit.matching import state as st
+from execkit.tables import Table
+
+Fidelity = Literal["auto", "depth", "quotes", "prints", "bars"]
+ORDER: tuple[str, ...] = ("depth", "quotes", "prints", "bars")  # best first
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SymbolTape:
+    """One symbol's tape with what is needed to read its integers."""
+
+    symbol: str
+    fidelity: str
+    instrument: Instrument
+    units: Units
+    tape: st.Tape
+    levels: int
+    """Upper bound of the number of levels of one book side."""
+    venue: str
+
+    @property
+    def has_prints(self) -> bool:
+        return self.tape.prints.shape[1] > 0
+
+
+def choose_fidelity(market: MarketData, symbol: str, fidelity: str) -> str:
+    """The fidelity to use; `InvalidInput` if the symbol has no such table."""
+    have = [kind for kind in ORDER if _table(market, kind, symbol) is not None]
+    if fidelity == "auto":
+        if not have:
+            raise InvalidInput(
+                "market", symbol, "has no depth, quotes, prints or bars of this symbol"
+            )
+        return have[0]
+    if fidelity not in ORDER:
+        raise InvalidInput("fidelity", fidelity, f"use one of: auto, {', '.join(ORDER)}")
+    if fidelity not in have:
+        raise InvalidInput("fidelity", fidelity, f"{symbol} has only {', '.join(have) or 'nothing'}")
+    return fidelity
+
+
+def build_tape(market: MarketData, symbol: str, fidelity: str = "auto") -> SymbolTape:
+    """The tape of one symbol.
+
+    Raises `InvalidInput` for a symbol that the market does not have, and for bars whose interval
+    is unknown (a single bar and none given).
+    """
+    if symbol not in market.symbols:
+        raise InvalidInput("symbol", symbol, f"the market has: {', '.join(market.symbols)}")
+    kind = choose_fidelity(market, symbol, fidelity)
+    instrument = market.instruments[symbol]
+    units = units_of(instrument)
+    main = _table(market, kind, symbol)
+    assert main is not None  # choose_fidelity saw it
+    prints = main if kind == "prints" else None
+    if kind in ("depth", "quotes"):
+        prints = _table(market, "prints", symbol)
+    if prints is not None and "off_book" in prints:
+        prints = prints.cut(prints["off_book"] == 0)
+    if kind == "bars":
+        tape = _bars(main, units, market.bar_interval_ns.get(symbol))
+    else:
+        tape = _feed(kind, main, prints, units, market.shared_seq)
+    if kind == "depth":
+        levels = len(np.unique(tape.depth[1]))
+    else:
+        levels = 1
+    venue = main.venues[main["venue"][0]] if len(main) and main.venues else ""
+    return SymbolTape(symbol, kind, instrument, units, tape, levels, venue)
+
+
+def _table(market: MarketData, kind: str, symbol: str) -> Table | None:
+    table: Table | None = getattr(market, kind)
+    if table is None or symbol not in table.present:
+        return None
+    return table.of(symbol)
+
+
+def _empty() -> dict[str, np.ndarray]:
+    return {
+        "depth": np.zeros((5, 0), dtype=np.int64),
+        "quotes": np.zeros((4, 0), dtype=np.int64),
+        "prints": np.zeros((3, 0), dtype=np.int64),
+        "bars": np.zeros((4, 0), dtype=np.int64),
+        "volume": np.zeros(0),
+    }
+
+
+def _bars(bars: Table, units: Units, interval: int | None) -> st.Tape:
+    if interval is None:
+        raise InvalidInput("interval", None, "give the length of the bars: from_bars(interval=...)")
+    n = len(bars)
+    ts = np.empty(2 * n, dtype=np.int64)
+    ts[0::2] = bars["ts_ns"]
+    ts[1::2] = bars["ts_ns"] + interval - 1
+    kind = np.empty(2 * n, dtype=np.int8)
+    kind[0::2], kind[1::2] = st.OPEN, st.RANGE
+    parts = _empty()
+    parts["bars"] = np.stack([units.prices(bars[c]) for c in ("open", "high", "low", "close")])
+    # the third decimal removes float dust (70 * 0.1 lots), far below any lot
+    parts["volume"] = np.round(np.nan_to_num(bars["volume"]) * units.quantity, 3)
+    return st.Tape(ts=ts, kind=kind, at=np.repeat(np.arange(n, dtype=np.int64), 2), **parts)
+
+
+def _feed(kind: str, main: Table, prints: Table | None, units: Units, shared: bool) -> st.Tape:
+    """Book or quotes with their prints, or prints alone, in running order."""
+    parts = _empty()
+    tables = []
+    if prints is not None:
+        parts["prints"] = np.stack(
+            [
+                units.prices(prints["price"]),
+                units.quantities(prints["quantity"]),
+                prints["aggressor"].astype(np.int64),
+            ]
+        )
+        tables.append((prints, st.PRINT))
+    if kind == "depth":
+        parts["depth"] = _depth(main, units)
+        tables.append((main, st.DEPTH))
+    elif kind == "quotes":
+        parts["quotes"] = _quotes(main, units)
+        tables.append((main, st.QUOTE))
+    ts = np.concatenate([t["ts_ns"] for t, _ in tables])
+    seq = np.concatenate([t["seq"] for t, _ in tables])
+    code = np.concatenate([np.full(len(t), k, dtype=np.int8) for t, k in tables])
+    at = np.concatenate([np.arange(len(t), dtype=np.int64) for t, _ in tables])
+    second = np.zeros(len(ts), dtype=np.int8) if shared else (code != st.PRINT).astype(np.int8)
+    order = np.lexsort((seq, second, ts))
+    return st.Tape(ts=ts[order], kind=code[order], at=at[order], **parts)
+
+
+def _depth(depth: Table, units: Units) -> np.ndarray:
+    ts, seq, snapshot = depth["ts_ns"], depth["seq"], depth["is_snapshot"]
+    first = np.ones(len(ts), dtype=bool)
+    first[1:] = (ts[1:] != ts[:-1]) | (seq[1:] != seq[:-1])
+    last = np.append(first[1:], True)
+    of_snapshot = np.where(snapshot > 0, np.where(first, 1, 2), 0)
+    return np.stack(
+        [
+            depth["side"].astype(np.int64),
+            units.prices(depth["price"]),
+            units.quantities(depth["quantity"]),
+            of_snapshot.astype(np.int64),
+            last.astype(np.int64),
+        ]
+    )
+
+
+def _quotes(quotes: Table, units: Units) -> np.ndarray:
+    rows = []
+    for side in ("bid", "ask"):
+        price, size = quotes[side], quotes[f"{side}_quantity"]
+        good = np.isfinite(price) & (price > 0) & np.isfinite(size) & (size > 0)
+        rows += [
+            np.where(good, units.prices(price), 0),
+            np.where(good, np.maximum(units.quantities(size), 0), 0),
+        ]
+    return np.stack(rows)
