@@ -34,8 +34,8 @@ def combine(parts: Iterable[MarketData]) -> MarketData:
         for symbol, step in market.bar_interval_ns.items():
             if steps.setdefault(symbol, step) != step:
                 raise InvalidData(
-                    f"bars of {symbol} last {steps[symbol]} ns in one part and {step} ns in another:"
-                    " convert them to one interval first"
+                    f"bars of {symbol} last {steps[symbol]} ns in one part and {step} ns in "
+                    "another: convert them to one interval first"
                 )
     notes = sorted({n for m in markets for n in m.notes}, key=repr)
     return MarketData(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
 
 from execkit.domain import Instrument
 from execkit.errors import InvalidData
-from execkit.rebuild import Units
 from execkit.tables import Table
 
 MOST_DECIMALS = 12
@@ -19,6 +18,20 @@ FALLBACK_DECIMALS = 8
 _PRICES = ("open", "high", "low", "close", "bid", "ask", "price")
 _QUANTITIES = ("volume", "bid_quantity", "ask_quantity", "quantity")
 _QUOTES = ("USDT", "USDC", "BUSD", "FDUSD", "USD", "EUR", "BTC", "ETH")
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Powers of ten that turn prices and quantities of one instrument into exact integers."""
+
+    price: float
+    quantity: float
+
+    def prices(self, values: np.ndarray) -> np.ndarray:
+        return _integers(values, self.price)
+
+    def quantities(self, values: np.ndarray) -> np.ndarray:
+        return _integers(values, self.quantity)
 
 
 def decimals_of(values: np.ndarray) -> int | None:
@@ -52,7 +65,7 @@ def make_instrument(
     kind: str = "spot",
     contract_size: Decimal = Decimal(1),
 ) -> Instrument:
-    """An `Instrument` with base and quote split off the symbol where its ending is a known quote."""
+    """An `Instrument`; base and quote are split off the symbol if its ending is a known quote."""
     bare = symbol.removesuffix("_PERP")
     quote = next((q for q in _QUOTES if bare.endswith(q) and len(bare) > len(q)), "")
     return Instrument(
@@ -112,3 +125,8 @@ def _decimals(tables: Mapping[str, Table], symbol: str, names: tuple[str, ...]) 
                     return FALLBACK_DECIMALS
                 most = max(most, found)
     return most
+
+
+def _integers(values: np.ndarray, unit: float) -> np.ndarray:
+    finite = np.where(np.isfinite(values), values, 0.0)
+    return np.rint(finite * unit).astype(np.int64)

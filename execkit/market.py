@@ -18,11 +18,12 @@ import numpy as np
 import pandas as pd
 
 from execkit.clock import from_ns
-from execkit.domain import Instrument, normalise_symbol
+from execkit.domain import Instrument
 from execkit.errors import InvalidData, InvalidInput
 from execkit.instruments import infer_instruments, units_of
 from execkit.tables import KINDS, Finding, Table, build, from_frame
 from execkit.timeframes import interval_ns, most_common_step
+from execkit.words import normalise_symbol
 
 if TYPE_CHECKING:
     from execkit.checks import MarketReport
@@ -102,7 +103,8 @@ class MarketData:
         venue: str | None = None,
         instruments: Iterable[Instrument] = (),
     ) -> MarketData:
-        """Bars from a frame with ``ts_ns`` or ``time``, open, high, low, close, volume (NaN if unknown).
+        """Bars from a frame with ``ts_ns`` or ``time``, open, high, low, close and volume
+        (NaN if unknown).
 
         `interval` ("1m", or nanoseconds) is taken from the most common step when left out.
         `stamp="close"` says that times mark the end of a bar; they are moved to its start, because
@@ -146,7 +148,7 @@ class MarketData:
         venue: str | None = None,
         instruments: Iterable[Instrument] = (),
     ) -> MarketData:
-        """Public prints; ``aggressor`` ("buy", "sell") is unknown and ``off_book`` 0 when left out."""
+        """Public prints; left out, ``aggressor`` (buy, sell) is unknown and ``off_book`` is 0."""
         return cls._from("prints", data, symbol, venue, instruments)
 
     @classmethod
@@ -169,7 +171,7 @@ class MarketData:
     def from_funding(
         cls, data: object, *, symbol: str | None = None, venue: str | None = None
     ) -> MarketData:
-        """Funding: ``rate`` is a fraction per period (longs pay when positive), ``mark`` optional."""
+        """Funding: ``rate`` a fraction per period (positive: longs pay), ``mark`` optional."""
         return cls._from("funding", data, symbol, venue, ())
 
     @classmethod

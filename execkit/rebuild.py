@@ -11,21 +11,8 @@ import numpy as np
 from numba import njit
 
 from execkit.book import BID, set_level
+from execkit.instruments import Units
 from execkit.tables import Table
-
-
-@dataclass(frozen=True, slots=True)
-class Units:
-    """Powers of ten that turn prices and quantities of one instrument into exact integers."""
-
-    price: float
-    quantity: float
-
-    def prices(self, values: np.ndarray) -> np.ndarray:
-        return _integers(values, self.price)
-
-    def quantities(self, values: np.ndarray) -> np.ndarray:
-        return _integers(values, self.quantity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +67,6 @@ def book_sides(depth: Table, units: Units) -> tuple[np.ndarray, np.ndarray]:
         price = sign * side[0] / units.price
         out.append(np.column_stack([price, side[1] / units.quantity])[::-1])
     return out[0], out[1]
-
-
-def _integers(values: np.ndarray, unit: float) -> np.ndarray:
-    finite = np.where(np.isfinite(values), values, 0.0)
-    return np.rint(finite * unit).astype(np.int64)
 
 
 def _keys(depth: Table, units: Units) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,8 @@
 
 Every table has the columns ``symbol`` and ``venue`` (int32 codes into `Table.symbols` and
 `Table.venues`), ``ts_ns`` (int64, the venue's time) and those of its kind below. Prices and
-quantities are float64. ``local_ts_ns`` and the columns listed in `OPTIONAL` exist where known.
+quantities are float64. ``local_ts_ns`` and the columns listed in `OPTIONAL` exist where known; -1 marks
+single rows without a value.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from execkit.clock import column_to_ns, from_ns
-from execkit.domain import normalise_symbol
 from execkit.errors import InvalidData, InvalidInput
+from execkit.words import normalise_symbol
 
 BUY, SELL, UNKNOWN = 0, 1, 2
 BID, ASK = 0, 1
@@ -36,11 +37,12 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
 OPTIONAL: Mapping[str, tuple[str, ...]] = {
     "bars": ("n_prints",),
     "quotes": ("local_ts_ns", "update_id"),
-    "prints": ("local_ts_ns", "trade_id", "last_trade_id"),
+    "prints": ("local_ts_ns", "trade_id", "last_trade_id", "parent_id"),
     "depth": ("local_ts_ns", "first_seq", "last_seq", "prev_seq"),
     "funding": ("local_ts_ns",),
 }
-"""Kept where given. `trade_id`..`last_trade_id` are the venue's ids of the (aggregated) print;
+"""Kept where given. `trade_id`..`last_trade_id` are the venue's ids of the (aggregated) print,
+`parent_id` groups prints known to come from one order;
 `first_seq`, `last_seq`, `prev_seq` the venue's update ids of a depth message (-1 = not given)."""
 
 DEFAULTS: Mapping[str, Mapping[str, float]] = {
@@ -61,8 +63,17 @@ _WORDS = {
 _NAMES = {"aggressor": ("buy", "sell", "unknown"), "side": ("bid", "ask")}
 _INT8 = frozenset({"aggressor", "side", "off_book", "is_snapshot"})
 _INT64 = frozenset(
-    "ts_ns seq local_ts_ns trade_id last_trade_id update_id first_seq last_seq prev_seq n_prints"
-    " ".split()
+    {
+        "ts_ns",
+        "seq",
+        "local_ts_ns",
+        "trade_id",
+        "last_trade_id",
+        "update_id",
+        "n_prints",
+        "parent_id",
+    }
+    | {"first_seq", "last_seq", "prev_seq"}
 )
 
 
@@ -104,6 +115,10 @@ class Table:
     def __contains__(self, name: object) -> bool:
         return name in self.columns
 
+    def get(self, name: str, default: np.ndarray) -> np.ndarray:
+        """A column, or `default` where the table has none of that name."""
+        return self.columns.get(name, default)
+
     def __repr__(self) -> str:
         return f"<Table {self.kind}: {len(self):,} rows, {', '.join(self.present) or 'no symbol'}>"
 
@@ -135,9 +150,9 @@ class Table:
         for name, column in self.columns.items():
             if name in ("symbol", "venue"):
                 words = self.symbols if name == "symbol" else self.venues
-                out[name] = pd.Categorical.from_codes(column, categories=list(words))
+                out[name] = _categorical(column, words)
             elif name in _NAMES:
-                out[name] = pd.Categorical.from_codes(column, categories=list(_NAMES[name]))
+                out[name] = _categorical(column, _NAMES[name])
             else:
                 out[name] = column
         return pd.DataFrame(out)
@@ -266,6 +281,10 @@ def _dtype(name: str) -> type[np.generic]:
     if name in ("symbol", "venue"):
         return np.int32
     return np.int8 if name in _INT8 else np.int64 if name in _INT64 else np.float64
+
+
+def _categorical(codes: np.ndarray, words: tuple[str, ...]) -> Any:
+    return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(list(words)))
 
 
 def _frozen(column: np.ndarray) -> np.ndarray:

@@ -7,6 +7,13 @@ from __future__ import annotations
 
 from execkit.sources.base import Source, open_path
 
-NAMES = ("binance_raw",)
+NAMES = (
+    "native",
+    "binance_raw",
+    "capture_jsonl",
+    "bybit",
+    "bitstamp_log",
+    "ccxt_ohlcv",
+)
 
 __all__ = ["NAMES", "Source", "open_path"]

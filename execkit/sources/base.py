@@ -13,10 +13,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from execkit.domain import normalise_symbol
 from execkit.errors import InvalidData, InvalidInput
 from execkit.market import MarketData
 from execkit.tables import Finding
+from execkit.words import normalise_symbol
 
 T = TypeVar("T")
 
@@ -189,8 +189,8 @@ def guarded(path: Path, work: Callable[[], T]) -> T:
         raise
     except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, OSError) as error:
         raise InvalidData(
-            f"{path} cannot be decompressed ({error or type(error).__name__}): it is damaged or cut "
-            "short; fetch it again"
+            f"{path} cannot be read ({error or type(error).__name__}): it is damaged or "
+            "cut short; fetch it again"
         ) from error
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise InvalidData(

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from execkit.clock import NS_PER_MS
-from execkit.domain import normalise_symbol
 from execkit.errors import InvalidData
 from execkit.instruments import fitted
 from execkit.market import MarketData
@@ -33,7 +33,8 @@ from execkit.sources.levels import (
     parse,
     worst_first,
 )
-from execkit.tables import BUY, SELL, UNKNOWN, Finding, Table, build
+from execkit.tables import BUY, SELL, UNKNOWN, Finding, build
+from execkit.words import normalise_symbol
 
 _TEXT, _INT, _BOOL = pa.string(), pa.int64(), pa.bool_()
 
@@ -113,7 +114,7 @@ def assemble(
         any(b'"ps":"' in line for line in (capture.lines["quote"] or capture.lines["depth"])[:1])
     )
     name = normalise_symbol(symbol)
-    tables: dict[str, Table] = {}
+    tables: dict[str, Any] = {}
     notes: list[Finding] = []
     offset = _median_offset(batches)
     for kind, made in (
@@ -122,7 +123,7 @@ def assemble(
         ("depth", _depth(depth, batches["snapshot"], notes, name)),
     ):
         if made is not None:
-            if (made["local_ts_ns"] < 0).any():  # type: ignore[operator]
+            if np.min(made["local_ts_ns"]) < 0:
                 del made["local_ts_ns"]
             tables[kind], found = build(kind, made, symbol=name, venue=venue)
             notes += found
@@ -157,9 +158,7 @@ def _median_offset(batches: dict[str, _Batch]) -> int:
     return int(np.median(every)) if len(every) else 0
 
 
-def _quotes(
-    batch: _Batch, offset: int, notes: list[Finding], symbol: str
-) -> dict[str, object] | None:
+def _quotes(batch: _Batch, offset: int, notes: list[Finding], symbol: str) -> dict[str, Any] | None:
     if not len(batch):
         return None
     ts = batch.stamps()
@@ -183,7 +182,7 @@ def _quotes(
     }
 
 
-def _prints(trades: _Batch, aggregated: _Batch) -> dict[str, object] | None:
+def _prints(trades: _Batch, aggregated: _Batch) -> dict[str, Any] | None:
     """Single trades where there are any, else aggregated ones (both together would count twice)."""
     batch = trades if len(trades) else aggregated
     if not len(batch):
@@ -211,7 +210,7 @@ def _prints(trades: _Batch, aggregated: _Batch) -> dict[str, object] | None:
 
 def _depth(
     batch: _Batch, shots: _Batch, notes: list[Finding], symbol: str
-) -> dict[str, object] | None:
+) -> dict[str, Any] | None:
     """Deltas with the snapshots set in where their update id belongs.
 
     Deltas that the first snapshot already contains (u <= lastUpdateId) are dropped, as the venue

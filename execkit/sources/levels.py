@@ -33,7 +33,7 @@ class Levels:
 
 
 def explode(bids: object, asks: object) -> Levels:
-    """Levels of n messages, worst bid to best and worst ask to best inside each message if given so.
+    """Levels of n messages; inside a message bids come first, each side in the order given.
 
     `bids` and `asks` hold n lists of lists of text; elements after the second are ignored.
     """
@@ -56,7 +56,7 @@ def _floats(text: pa.Array) -> np.ndarray:
 
 
 def worst_first(levels: Levels) -> Levels:
-    """The same levels, each message's sides ordered from worst to best, which is quickest to build."""
+    """The same levels, each side of a message from worst to best, which is quickest to build."""
     keys = np.where(levels.side == BID, levels.price, -levels.price)
     order = np.lexsort((keys, levels.side, levels.message))
     columns = (levels.message, levels.side, levels.price, levels.quantity)
