@@ -27,6 +27,8 @@ from reference_common import (
 
 from execkit.models.fill import FillModel
 
+__all__ = ["BookRun", "Outcome", "PrintRun", "run"]
+
 
 class ReferenceRun(Run):
     """Stops that watch a running reference price: sections 4 and 5."""

@@ -115,7 +115,7 @@ def order_spec(dice: Dice, kind: str, span: int) -> Spec:
         "post_only": has_limit and tif in ("GTC", "GTD") and dice.choose(False, False, False, True),
         "reduce_only": dice.choose(False, False, False, False, True),
         "oco_group": dice.choose(None, None, None, None, dice.number(1, 6)),
-        "arrival": dice.number(0, span),
+        "arrival": dice.number(0, span * 3 // 2 if kind == "bar" else span),
         "phase": dice.choose(*phases),
         "cancel": dice.choose(None, None, None, None, 0, 3, 20),
         "cancel_phase": dice.choose(*phases),
