@@ -2,8 +2,8 @@
 
 Every table has the columns ``symbol`` and ``venue`` (int32 codes into `Table.symbols` and
 `Table.venues`), ``ts_ns`` (int64, the venue's time) and those of its kind below. Prices and
-quantities are float64. ``local_ts_ns`` and the columns listed in `OPTIONAL` exist where known; -1 marks
-single rows without a value.
+quantities are float64. ``local_ts_ns`` and the columns listed in `OPTIONAL` exist where known;
+-1 marks single rows without a value.
 """
 
 from __future__ import annotations

@@ -13,7 +13,18 @@ NAMES = (
     "capture_jsonl",
     "bybit",
     "bitstamp_log",
+    "binance_json",
+    "binance_dump",
+    "binance_lob",
+    "lobster",
+    "lean",
+    "tardis",
+    "funding_history",
+    "london_bars",
+    "minute_spread",
+    "hyperliquid",
     "ccxt_ohlcv",
+    "frames",
 )
 
 __all__ = ["NAMES", "Source", "open_path"]
