@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import sqlite3
+import time
 import zlib
 from collections.abc import Mapping
 from decimal import Decimal
@@ -151,7 +152,7 @@ def connect(path: Path, timeout_s: float) -> sqlite3.Connection:
             raise InvalidData(
                 f"{path} has journal format {version}, this execkit knows {FORMAT_VERSION}: upgrade"
             )
-        db.execute("PRAGMA journal_mode=WAL")
+        _to_wal(db, timeout_s)
         db.execute("PRAGMA synchronous=FULL")
         if version == 0:
             _create(db, path)
@@ -159,6 +160,20 @@ def connect(path: Path, timeout_s: float) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _to_wal(db: sqlite3.Connection, timeout_s: float) -> None:
+    # The switch wants the file alone and does not wait for it, as several first openers need.
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            busy = getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+            if not busy or time.monotonic() > deadline:
+                raise
+        time.sleep(0.005)
 
 
 def _create(db: sqlite3.Connection, path: Path) -> None:

@@ -117,10 +117,14 @@ class Journal:
         self._pid = os.getpid()
         self._broken = ""
         mark_path = mark_of(self.path)
-        marked = mark_path.exists()  # asked first: a mark is only ever made after its journal
-        if not self.path.exists():
+        marked = os.path.exists(
+            mark_path
+        )  # asked first: a mark is only ever made after its journal
+        if not os.path.exists(self.path):
             if not create:
-                raise InvalidInput("path", str(self.path), "there is no journal here; create one")
+                raise InvalidInput(
+                    "path", str(self.path), "there is no journal to be seen here; create one"
+                )
             if marked and not accept_tail:
                 raise JournalCorrupt(
                     f"{self.path} is gone, but its mark {mark_path.name} is not; restore the "
@@ -307,6 +311,7 @@ class Journal:
             self._mark = Mark(mark_path)
             if accept_tail:
                 self._mark.reset()
+                self._mark.write(0, self._genesis)
                 report = self.verify()
                 self._mark.write(report.last_seq, report.head_hash)
         seq, digest = self._mark.newest()
@@ -355,7 +360,8 @@ class Journal:
 def locate(path: str | os.PathLike[str]) -> Path:
     """The journal file that `path` (file or desk directory) means."""
     given = Path(path)
-    return given / FILE_NAME if given.is_dir() else given
+    # os.path, for pathlib raises where a directory may not be looked into.
+    return given / FILE_NAME if os.path.isdir(given) else given
 
 
 def mark_of(path: Path) -> Path:

@@ -73,7 +73,7 @@ class Store:
         write_timeout_s: float = 30.0,
     ) -> None:
         given = Path(path)
-        self.path = given / FILE_NAME if given.is_dir() else given
+        self.path = given / FILE_NAME if os.path.isdir(given) else given
         self.read_timeout_s, self.write_timeout_s = read_timeout_s, write_timeout_s
 
     # -- reading ----------------------------------------------------------------------------
@@ -200,7 +200,7 @@ class Store:
                 remove(fresh)
                 _make(fresh)
                 report = Store(fresh).ingest(journal, batch=5 * BATCH)
-                if self.path.exists():
+                if os.path.exists(self.path):
                     self._carry_over(fresh, journal.journal_id)
                     remove(self.path.with_name(self.path.name + ".wal"))
                 os.replace(fresh, self.path)
@@ -283,10 +283,10 @@ class Store:
             db.execute("COMMIT")
 
     def _ensure(self) -> None:
-        if self.path.exists():
+        if os.path.exists(self.path):
             return
         with exclusive(self.path, self.write_timeout_s):
-            if self.path.exists():
+            if os.path.exists(self.path):
                 return
             fresh = self.path.with_name(f"{self.path.name}.new-{os.getpid()}")
             try:
