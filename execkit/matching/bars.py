@@ -21,7 +21,6 @@ from execkit.matching.common import (
     reached,
     start_trail,
     trail_fires,
-    trail_level,
     triggered,
     wanted,
     within,

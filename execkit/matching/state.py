@@ -136,3 +136,13 @@ def log_needed(core: Core) -> int:
     """Log entries that one event may write at most: the bound that `loop.advance` checks."""
     s = core.s
     return int(4 * s[LIVE] + s[N_BIDS] + s[N_ASKS] + core.flags[LADDER] + 64)
+
+
+def link_groups(core: Core, n: int) -> None:
+    """Chain the first `n` orders of each OCO group; a member finds the others through NEXT."""
+    orders = core.orders
+    orders[NEXT, :n] = -1
+    for row in np.flatnonzero(orders[OCO, :n] >= 0):
+        group = orders[OCO, row]
+        orders[NEXT, row] = core.groups[0, group]
+        core.groups[0, group] = row

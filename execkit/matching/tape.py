@@ -48,7 +48,9 @@ def choose_fidelity(market: MarketData, symbol: str, fidelity: str) -> str:
     if fidelity not in ORDER:
         raise InvalidInput("fidelity", fidelity, f"use one of: auto, {', '.join(ORDER)}")
     if fidelity not in have:
-        raise InvalidInput("fidelity", fidelity, f"{symbol} has only {', '.join(have) or 'nothing'}")
+        raise InvalidInput(
+            "fidelity", fidelity, f"{symbol} has only {', '.join(have) or 'nothing'}"
+        )
     return fidelity
 
 

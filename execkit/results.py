@@ -1,0 +1,437 @@
+"""SimulationResult: orders with their outcome, fills, positions, equity, as frames made once."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from execkit.matching import state as st
+from execkit.matching.fold import fold
+from execkit.matching.reference_price import ReferencePrices
+from execkit.matching.tape import SymbolTape
+from execkit.metrics.markouts import HORIZONS_NS
+from execkit.models.fee import FeeModel
+from execkit.models.fill import FillModel
+from execkit.models.latency import LatencyModel
+from execkit.order_table import GIVEN, SIDES, TIFS, TYPES, OrderTable
+
+if TYPE_CHECKING:
+    from execkit.store import Store
+
+STATUSES = ("intent", "open", "partially_filled", "filled", "canceled", "expired", "rejected")
+
+
+@dataclass(slots=True, eq=False)
+class Columns:
+    """Outcome of a simulation as arrays: one entry an order, and one a fill."""
+
+    status: np.ndarray
+    reason: np.ndarray
+    arrival_ns: np.ndarray
+    triggered_ns: np.ndarray
+    done_ns: np.ndarray
+    filled: np.ndarray
+    average: np.ndarray
+    fill_row: np.ndarray
+    fill_ts: np.ndarray
+    fill_price: np.ndarray
+    fill_quantity: np.ndarray
+    fill_maker: np.ndarray
+    ambiguous: int = 0
+    parts: list[tuple[np.ndarray, ...]] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, n: int) -> Columns:
+        def times() -> np.ndarray:
+            return np.full(n, GIVEN, dtype=np.int64)
+
+        return cls(
+            status=np.zeros(n, dtype=np.int8),
+            reason=np.zeros(n, dtype=np.int8),
+            arrival_ns=times(),
+            triggered_ns=times(),
+            done_ns=times(),
+            filled=np.zeros(n),
+            average=np.full(n, np.nan),
+            fill_row=np.zeros(0, dtype=np.int64),
+            fill_ts=np.zeros(0, dtype=np.int64),
+            fill_price=np.zeros(0),
+            fill_quantity=np.zeros(0),
+            fill_maker=np.zeros(0, dtype=bool),
+        )
+
+    def add(self, core: st.Core, rows: np.ndarray, market: SymbolTape, _: ReferencePrices) -> None:
+        """Take over what the kernel found for the orders of one symbol."""
+        o, units = core.orders, market.units
+        self.status[rows] = o[st.STATUS]
+        self.reason[rows] = o[st.REASON]
+        for name, column in (("triggered_ns", st.TRIG_TS), ("done_ns", st.DONE_TS)):
+            getattr(self, name)[rows] = np.where(o[column] == st.NONE, GIVEN, o[column])
+        log = core.log[:, : core.s[st.N_LOG]]
+        log = log[:, log[st.L_KIND] == st.K_FILL]
+        row, price, quantity = log[st.L_ROW], log[st.L_PRICE], log[st.L_QTY]
+        total = np.bincount(row, quantity, minlength=len(rows))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            if market.instrument.is_inverse:
+                average = total / np.bincount(row, quantity / price, minlength=len(rows))
+            else:
+                weight = quantity.astype(float) * price
+                average = np.bincount(row, weight, minlength=len(rows)) / total
+        self.filled[rows] = total / units.quantity
+        self.average[rows] = average / units.price
+        self.ambiguous += int(core.s[st.AMBIGUOUS])
+        self.parts.append(
+            (
+                rows[row],
+                log[st.L_TS],
+                price / units.price,
+                quantity / units.quantity,
+                log[st.L_MAKER].astype(bool),
+            )
+        )
+
+    def finish(self) -> Columns:
+        """Fills of all symbols in one order of time."""
+        if self.parts:
+            row, ts, price, quantity, maker = (
+                np.concatenate(p) for p in zip(*self.parts, strict=True)
+            )
+            order = np.argsort(ts, kind="stable")
+            self.fill_row, self.fill_ts = row[order], ts[order]
+            self.fill_price, self.fill_quantity = price[order], quantity[order]
+            self.fill_maker = maker[order]
+        self.parts = []
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class SimulationResult:
+    """What `simulate` returns. Frames are made on first use and then kept.
+
+    orders : the orders as given, with status, reason, filled_quantity, average_price (NaN if
+        nothing filled), arrival_ts_ns, triggered_ts_ns, done_ts_ns (NA if it did not happen), and
+        decision_price and arrival_price: the mid at decision and at arrival at the venue (on bars
+        and prints the last price), NaN if none was known.
+    fills : columns of DESIGN section 5, in order of time.
+    positions : after each fill: quantity (signed), average_price, realised_pnl (of that fill),
+        unrealised_pnl at the mid of that moment. equity : by settlement currency, from 0.
+    ambiguous : cases where one bar reached two orders and only the intrabar policy decided.
+    """
+
+    run_id: str
+    strategy_id: str
+    table: OrderTable
+    columns: Columns
+    tapes: Mapping[str, SymbolTape]
+    references: Mapping[str, ReferencePrices]
+    model: FillModel
+    fee: FeeModel
+    latency: LatencyModel
+    seed: int
+    start: Mapping[str, float]
+
+    @property
+    def ambiguous(self) -> int:
+        return self.columns.ambiguous
+
+    @cached_property
+    def orders(self) -> pd.DataFrame:
+        t, c = self.table, self.columns
+        frame = pd.DataFrame({"client_order_id": self._ids(np.arange(len(t)))})
+        frame["ts_ns"] = t.ts_ns
+        frame["symbol"] = _words(t.symbol, t.symbols)
+        frame["side"] = _words(t.side, SIDES)
+        frame["order_type"] = _words(t.order_type, TYPES)
+        frame["time_in_force"] = _words(t.time_in_force, TIFS)
+        for name in ("quantity", "price", "stop_price", "trail_bps", "post_only", "reduce_only"):
+            frame[name] = getattr(t, name)
+        for name in ("expire_ts_ns", "cancel_ts_ns"):
+            frame[name] = _maybe(getattr(t, name))
+        for name in ("oco_group", "parent_order_id", "strategy_id"):
+            if name in t.texts:
+                frame[name] = t.texts[name]
+        frame["status"] = _words(c.status, STATUSES)
+        frame["reason"] = _words(c.reason, st.REASONS)
+        frame["filled_quantity"] = c.filled
+        frame["average_price"] = c.average
+        decision, arrival = np.full(len(t), np.nan), np.full(len(t), np.nan)
+        for code, symbol in enumerate(t.symbols):
+            rows = np.flatnonzero(t.symbol == code)
+            reference = self.references[symbol]
+            decision[rows] = reference.mid_at(t.ts_ns[rows])
+            arrival[rows] = reference.mid_at(c.arrival_ns[rows])
+        frame["decision_price"], frame["arrival_price"] = decision, arrival
+        frame["arrival_ts_ns"] = c.arrival_ns
+        frame["triggered_ts_ns"] = _maybe(c.triggered_ns)
+        frame["done_ts_ns"] = _maybe(c.done_ns)
+        return frame
+
+    @cached_property
+    def fills(self) -> pd.DataFrame:
+        t, c = self.table, self.columns
+        row = c.fill_row
+        frame = pd.DataFrame({"fill_id": np.arange(len(row))})
+        frame["client_order_id"] = self._ids(row)
+        if "parent_order_id" in t.texts:
+            frame["parent_order_id"] = t.texts["parent_order_id"][row]
+        frame["run_id"] = pd.Categorical.from_codes(np.zeros(len(row), np.int8), [self.run_id])
+        frame["mode"] = pd.Categorical.from_codes(np.zeros(len(row), np.int8), ["paper"])
+        venues = [self.tapes[s].venue for s in t.symbols]
+        frame["venue"] = _words(t.symbol[row], venues)
+        frame["symbol"] = _words(t.symbol[row], t.symbols)
+        frame["side"] = _words(t.side[row], SIDES)
+        frame["quantity"], frame["price"] = c.fill_quantity, c.fill_price
+        frame["liquidity"] = _words(c.fill_maker.astype(np.int8), ("taker", "maker"))
+        frame["fee"], currencies, codes = self._fees(self.fee)
+        frame["fee_currency"] = _words(codes, currencies)
+        frame["venue_ts_ns"] = c.fill_ts
+        frame["local_ts_ns"] = c.fill_ts + self.latency.delay("response", row, self.seed)
+        return frame
+
+    @cached_property
+    def positions(self) -> pd.DataFrame:
+        t, c = self.table, self.columns
+        parts = []
+        for code, symbol in enumerate(t.symbols):
+            at = np.flatnonzero(t.symbol[c.fill_row] == code)
+            signed = np.where(t.side[c.fill_row[at]] == 0, 1.0, -1.0) * c.fill_quantity[at]
+            tape, reference = self.tapes[symbol], self.references[symbol]
+            instrument = tape.instrument
+            size, inverse = float(instrument.contract_size), instrument.is_inverse
+            held = self.start.get(symbol, 0.0)
+            entry = float(np.nan_to_num(reference.mid[:1])[0]) if held else 0.0
+            position, average, realised = fold(signed, c.fill_price[at], size, inverse, held, entry)
+            mid = reference.mid_at(c.fill_ts[at])
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "fill_id": at,
+                        "ts_ns": c.fill_ts[at],
+                        "symbol": _words(np.full(len(at), code), t.symbols),
+                        "quantity": position,
+                        "average_price": average,
+                        "realised_pnl": realised,
+                        "unrealised_pnl": _open_pnl(position, average, mid, size, inverse),
+                        "currency": instrument.settle or ("base" if inverse else "quote"),
+                    }
+                )
+            )
+        frame = pd.concat(parts, ignore_index=True)
+        return frame.sort_values("fill_id", kind="stable", ignore_index=True)
+
+    @cached_property
+    def equity(self) -> pd.DataFrame:
+        """Profit after each fill by settlement currency, in that currency, from 0 at the start.
+
+        equity = realised + unrealised - fees; drawdown = highest equity so far (at least 0) less
+        equity. cash and position_value are its two parts.
+        """
+        fees, _, _ = self._fees(replace(self.fee, currency="settle"))
+        parts = []
+        for currency, own in self.positions.groupby("currency", sort=True):
+            ts, at = own["ts_ns"].to_numpy(), own["fill_id"].to_numpy()
+            cash = np.cumsum(own["realised_pnl"].to_numpy() - fees[at])
+            value = np.zeros(len(own))
+            for symbol, held in own.groupby("symbol", observed=True):
+                value += self._open_at(str(symbol), held, at, ts)
+            equity = cash + value
+            peak = np.maximum.accumulate(np.maximum(equity, 0.0)) if len(own) else equity
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "ts_ns": ts,
+                        "currency": currency,
+                        "cash": cash,
+                        "position_value": value,
+                        "fees": np.cumsum(fees[at]),
+                        "equity": equity,
+                        "drawdown": peak - equity,
+                    }
+                )
+            )
+        columns = ["ts_ns", "currency", "cash", "position_value", "fees", "equity", "drawdown"]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+    def slippage(self) -> pd.DataFrame:
+        """One row an order: the store's `slippage` view over this run alone."""
+        from execkit.store import Store
+
+        with tempfile.TemporaryDirectory(prefix="execkit-") as folder:
+            store = Store(Path(folder) / "execkit.duckdb")
+            self.save(store)
+            return store.sql("select * from slippage order by decision_ts_ns, client_order_id")
+
+    def save(self, store: Store | str | Path) -> str:
+        """Put orders, fills, positions, equity and the quotes that analytics need into a store.
+
+        Saving the same run twice leaves one copy. Returns the run_id.
+        """
+        from execkit.store import Store
+
+        target = store if isinstance(store, Store) else Store(store)
+        orders = self.orders.assign(
+            contract_kind=self._of_symbol(lambda i: i.kind),
+            contract_size=self._of_symbol(lambda i: float(i.contract_size)),
+            base_currency=self._of_symbol(lambda i: i.base or "base"),
+            quote_currency=self._of_symbol(lambda i: i.quote or "quote"),
+            venue=_words(self.table.symbol, [self.tapes[s].venue for s in self.table.symbols]),
+        )
+        venues = {self.tapes[s].venue for s in self.table.symbols}
+        head = {
+            "run_id": self.run_id,
+            "mode": "paper",
+            "venue": venues.pop() if len(venues) == 1 else "",
+            "strategy_id": self.strategy_id,
+            "started_ns": int(self.table.ts_ns[0]),
+            "params": json.dumps(self.params(), sort_keys=True),
+        }
+        return target.save_simulation(
+            head, orders, self.fills, self.positions, self.equity, self._quotes()
+        )
+
+    def params(self) -> dict[str, Any]:
+        """The assumptions of the run, as stored with it."""
+        return {
+            "source": "simulate",
+            "fill": asdict(self.model),
+            "fee": asdict(self.fee),
+            "latency": asdict(self.latency),
+            "seed": self.seed,
+            "fidelity": {s: tape.fidelity for s, tape in self.tapes.items()},
+            "ambiguous": self.ambiguous,
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Counts and rates in one dictionary; rates are None where there is nothing to divide by."""
+        c = self.columns
+        done = c.filled > 0
+        traded = float(c.fill_quantity.sum())
+        return {
+            "run_id": self.run_id,
+            "fill_model": self.model.name,
+            "fidelity": {s: tape.fidelity for s, tape in self.tapes.items()},
+            "orders": len(self.table),
+            "filled_any": int(done.sum()),
+            "filled_whole": int((c.status == st.S_FILLED).sum()),
+            "fill_rate": float(done.mean()),
+            "fills": len(c.fill_row),
+            "maker_fills": int(c.fill_maker.sum()),
+            "maker_ratio": float(c.fill_quantity[c.fill_maker].sum() / traded) if traded else None,
+            "status": {s: int(n) for s, n in self.orders["status"].value_counts().items() if n},
+            "ambiguous": self.ambiguous,
+        }
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        s = self.summary()
+        return (
+            f"<SimulationResult {self.run_id}: {s['orders']:,} orders, {s['fills']:,} fills, "
+            f"{s['fill_rate']:.1%} of orders filled, model {s['fill_model']}>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{escape(str(k))}</th><td>{escape(str(v))}</td></tr>"
+            for k, v in self.summary().items()
+        )
+        return f"<table>{rows}</table><p>Orders did not move this market; see execkit.models.</p>"
+
+    # ------------------------------------------------------------------ parts
+
+    def _ids(self, rows: np.ndarray) -> np.ndarray | pd.Series:
+        given = self.table.texts.get("client_order_id")
+        if given is None:
+            return rows
+        made = np.array([text or f"row-{i}" for i, text in enumerate(given)], dtype=object)
+        return made[rows]
+
+    def _of_symbol(self, value: Any) -> list[Any] | pd.Categorical:
+        t = self.table
+        values = [value(self.tapes[s].instrument) for s in t.symbols]
+        return np.array(values)[t.symbol]
+
+    def _fees(self, fee: FeeModel) -> tuple[np.ndarray, list[str], np.ndarray]:
+        """Fee of each fill, the names of the fee currencies, and each fill's code into them."""
+        t, c = self.table, self.columns
+        symbol = t.symbol[c.fill_row]
+        instruments = [self.tapes[s].instrument for s in t.symbols]
+        size = np.array([float(i.contract_size) for i in instruments])[symbol]
+        inverse = np.array([i.is_inverse for i in instruments], dtype=bool)[symbol]
+        notional = c.fill_quantity * size * np.where(inverse, 1.0, c.fill_price)
+        base = notional / c.fill_price
+        linear = fee.charge(c.fill_ts, notional, base, c.fill_maker)
+        coin = fee.charge(c.fill_ts, notional, base, c.fill_maker, inverse=True)
+        names = [fee.currency_of(i.base, i.quote, inverse=i.is_inverse) for i in instruments]
+        unique = list(dict.fromkeys(names))
+        codes = np.array([unique.index(n) for n in names], dtype=np.int8)[symbol]
+        return np.where(inverse, coin, linear), unique, codes
+
+    def _open_at(
+        self, symbol: str, held: pd.DataFrame, at: np.ndarray, ts: np.ndarray
+    ) -> np.ndarray:
+        """Unrealised profit of one symbol's position after each of the fills `at`."""
+        tape, reference = self.tapes[symbol], self.references[symbol]
+        index = np.searchsorted(held["fill_id"].to_numpy(), at, side="right") - 1
+        seen = np.maximum(index, 0)
+        position = np.where(index >= 0, held["quantity"].to_numpy()[seen], 0.0)
+        average = held["average_price"].to_numpy()[seen]
+        size, inverse = float(tape.instrument.contract_size), tape.instrument.is_inverse
+        return _open_pnl(position, average, reference.mid_at(ts), size, inverse)
+
+    def _quotes(self) -> pd.DataFrame:
+        """The quotes that decision, arrival and markout look-ups of this run can hit."""
+        t, c = self.table, self.columns
+        parts = []
+        for code, symbol in enumerate(t.symbols):
+            r = self.references[symbol]
+            fills = c.fill_ts[t.symbol[c.fill_row] == code]
+            own = t.symbol == code
+            moments = [fills + h for h in HORIZONS_NS] + [t.ts_ns[own], c.arrival_ns[own]]
+            at = np.unique(np.append(r.index_at(np.concatenate(moments)), len(r.ts_ns) - 1))
+            at = at[at >= 0]
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "symbol": symbol,
+                        "venue": self.tapes[symbol].venue,
+                        "ts_ns": r.ts_ns[at],
+                        "seq": at,
+                        "bid": r.bid[at],
+                        "ask": r.ask[at],
+                        "bid_quantity": r.bid_quantity[at],
+                        "ask_quantity": r.ask_quantity[at],
+                        "last": r.last[at],
+                    }
+                )
+            )
+        return pd.concat(parts, ignore_index=True)
+
+
+def _words(codes: np.ndarray, words: Any) -> pd.Categorical:
+    unique = list(dict.fromkeys(str(w) for w in words))
+    place = np.array([unique.index(str(w)) for w in words], dtype=np.int32)
+    return pd.Categorical.from_codes(place[np.asarray(codes, dtype=np.int64)], unique)
+
+
+def _maybe(times: np.ndarray) -> pd.arrays.IntegerArray:
+    return pd.arrays.IntegerArray(times, times == GIVEN)
+
+
+def _open_pnl(
+    position: np.ndarray, average: np.ndarray, mid: np.ndarray, size: float, inverse: bool
+) -> np.ndarray:
+    """Unrealised profit; 0 when flat, NaN while there is no mid."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_unit = (1 / average - 1 / mid) if inverse else (mid - average)
+        return np.where(position == 0, 0.0, position * size * per_unit)

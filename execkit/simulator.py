@@ -1,0 +1,284 @@
+"""simulate(): a table of orders and a market in, fills out; the rules are in `execkit.models`."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from execkit.domain import Instrument
+from execkit.errors import InvalidInput
+from execkit.instruments import Units
+from execkit.market import MarketData
+from execkit.matching import loop
+from execkit.matching import state as st
+from execkit.matching.reference_price import ReferencePrices, reference_prices
+from execkit.matching.tape import SymbolTape, build_tape
+from execkit.models.fee import FeeModel
+from execkit.models.fill import FillModel, fill_model
+from execkit.models.latency import LatencyModel
+from execkit.order_table import GIVEN, OrderTable, read_orders
+from execkit.results import Columns, SimulationResult
+
+__all__ = ["SimulationResult", "model_arrays", "simulate"]
+
+
+def simulate(
+    orders: object,
+    market: MarketData,
+    fill: str | FillModel = "queue",
+    *,
+    fee: FeeModel | None = None,
+    latency: LatencyModel | None = None,
+    seed: int = 0,
+    fidelity: str | Mapping[str, str] = "auto",
+    initial_positions: Mapping[str, float] | None = None,
+    run_id: str | None = None,
+    strategy_id: str = "",
+    progress: bool | Callable[..., object] | None = None,
+) -> SimulationResult:
+    """What these orders would have filled at in this market.
+
+    Parameters
+    ----------
+    orders : DataFrame, mapping of columns or list of mappings, one row per order, sorted by time;
+        columns of `execkit.order_table`.
+    market : what was recorded. Each symbol uses its best fidelity (depth, quotes, prints, bars)
+        unless `fidelity` names one, for all or by symbol.
+    fill : "queue" (default), "optimistic", "pessimistic", or a `FillModel`.
+    fee : default no fees. latency : default none. seed : of the latency jitter.
+    initial_positions : signed quantity held at the start, by symbol; matters to reduce_only.
+    run_id : name of the run in the store; a random one if left out.
+    progress : True shows a bar per symbol; None shows it for more than 50,000 orders.
+
+    Returns
+    -------
+    SimulationResult : `.orders`, `.fills`, `.positions`, `.equity`, `.slippage()`, `.save(store)`.
+
+    Raises
+    ------
+    InvalidInput : the first bad row, its field and value; nothing is simulated.
+
+    When it lies: see the end of `execkit.models`. Orders do not move the market.
+    """
+    model, fees, delays = fill_model(fill), fee or FeeModel(), latency or LatencyModel()
+    table = read_orders(orders, market.symbols)
+    start = _positions(initial_positions or {}, market)
+    arrival, cancel = _arrivals(table, delays, seed)
+    tapes = {s: build_tape(market, s, _choice(fidelity, s)) for s in table.symbols}
+    ready = [_prepare(table, code, tapes[s], arrival) for code, s in enumerate(table.symbols)]
+    show = len(table) > 50_000 if progress is None else bool(progress)
+    columns = Columns.empty(len(table))
+    columns.arrival_ns[:] = arrival
+    bar = tqdm(total=len(table), desc="simulate", unit="order", disable=not show)
+    for symbol, part in zip(table.symbols, ready, strict=True):
+        core = _load(table, part, arrival, cancel, model, start.get(symbol, 0.0))
+        core, _ = loop.run(core, part.market.tape, st.INF - 1)
+        columns.add(core, part.rows, part.market, part.reference)
+        bar.update(len(part.rows))
+    bar.close()
+    return SimulationResult(
+        run_id=run_id or f"sim-{uuid.uuid4().hex[:12]}",
+        strategy_id=strategy_id,
+        table=table,
+        columns=columns.finish(),
+        tapes=tapes,
+        references={s: p.reference for s, p in zip(table.symbols, ready, strict=True)},
+        model=model,
+        fee=fees,
+        latency=delays,
+        seed=seed,
+        start=start,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """One symbol's orders as kernel integers."""
+
+    rows: np.ndarray
+    market: SymbolTape
+    reference: ReferencePrices
+    limit: np.ndarray
+    stop: np.ndarray
+    quantity: np.ndarray
+
+
+def model_arrays(model: FillModel, market: SymbolTape) -> tuple[np.ndarray, np.ndarray]:
+    """The model as the kernel's integer and float flags (order as in `matching.state`)."""
+    fidelity = {
+        "depth": st.F_DEPTH,
+        "quotes": st.F_QUOTES,
+        "prints": st.F_PRINTS,
+        "bars": st.F_BARS,
+    }
+    tick = market.units.prices(np.array([float(market.instrument.tick_size)]))[0]
+    flags = np.array(
+        [
+            fidelity[market.fidelity],
+            model.touch,
+            model.queue,
+            model.through_full,
+            model.prints_consume,
+            model.intrabar == "pessimistic",
+            model.ladder_levels,
+            max(1, tick),
+            market.has_prints,
+        ],
+        dtype=np.int64,
+    )
+    part = math.nan if model.participation is None else model.participation
+    floats = np.array([part, model.stop_slip, model.half_spread_bps / 1e4])
+    return flags, floats
+
+
+def _choice(fidelity: str | Mapping[str, str], symbol: str) -> str:
+    return fidelity if isinstance(fidelity, str) else fidelity.get(symbol, "auto")
+
+
+def _positions(given: Mapping[str, float], market: MarketData) -> dict[str, float]:
+    for symbol, quantity in given.items():
+        if symbol not in market.symbols:
+            raise InvalidInput("initial_positions", symbol, f"use {', '.join(market.symbols)}")
+        if not math.isfinite(quantity):
+            raise InvalidInput("initial_positions", quantity, "pass a finite signed quantity")
+    return dict(given)
+
+
+def _arrivals(table: OrderTable, delays: LatencyModel, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Times at which orders and their cancels reach the venue (GIVEN: no cancel)."""
+    rows = np.arange(len(table))
+    arrival = table.ts_ns + delays.delay("entry", rows, seed)
+    cancel = table.cancel_ts_ns.copy()
+    given = cancel != GIVEN
+    cancel[given] += delays.delay("cancel", rows, seed)[given]
+    cancel[given] = np.maximum(cancel[given], arrival[given])
+    return arrival, cancel
+
+
+def _prepare(table: OrderTable, code: int, market: SymbolTape, arrival: np.ndarray) -> _Part:
+    rows = np.flatnonzero(table.symbol == code)
+    _check_span(table, rows, market)
+    units, instrument = market.units, market.instrument
+    return _Part(
+        rows=rows,
+        market=market,
+        reference=reference_prices(market),
+        limit=_on_grid(table, rows, "price", units, instrument),
+        stop=_on_grid(table, rows, "stop_price", units, instrument),
+        quantity=_on_grid(table, rows, "quantity", units, instrument),
+    )
+
+
+def _check_span(table: OrderTable, rows: np.ndarray, market: SymbolTape) -> None:
+    ts, tape = table.ts_ns[rows], market.tape.ts
+    first, last = int(tape[0]), int(tape[-1])
+    # an order decided when the last bar closed is a nanosecond later than that bar's end
+    latest = last + 1 if market.fidelity == "bars" else last
+    outside = np.flatnonzero((ts < first) | (ts > latest))
+    if len(outside):
+        row = int(outside[0])
+        raise InvalidInput(
+            "ts_ns",
+            int(ts[row]),
+            f"is outside the {market.fidelity} of {market.symbol}, which spans {first} to {last}",
+            row=int(rows[row]),
+        )
+
+
+def _on_grid(
+    table: OrderTable, rows: np.ndarray, name: str, units: Units, instrument: Instrument
+) -> np.ndarray:
+    """Integers of a price or quantity column; an off-grid value is refused, never rounded."""
+    values = getattr(table, name)[rows]
+    step = instrument.lot_size if name == "quantity" else instrument.tick_size
+    scale = units.quantity if name == "quantity" else units.price
+    given = ~np.isnan(values)
+    whole = (units.quantities if name == "quantity" else units.prices)(values)
+    multiple = max(1, round(float(step) * scale))
+    off = given & ((whole / scale != values) | (whole % multiple != 0))
+    if off.any():
+        at = int(np.flatnonzero(off)[0])
+        kind = "lot" if name == "quantity" else "tick"
+        raise InvalidInput(
+            name,
+            float(values[at]),
+            f"is not a multiple of the {kind} {step} of {instrument.symbol}; round it with "
+            "Instrument.quantize_price / quantize_quantity, or give the market the right Instrument",
+            row=int(rows[at]),
+        )
+    _check_minimum(table, rows, whole, name, scale, instrument)
+    return np.where(given, whole, 0)
+
+
+def _check_minimum(
+    table: OrderTable,
+    rows: np.ndarray,
+    whole: np.ndarray,
+    name: str,
+    scale: float,
+    instrument: Instrument,
+) -> None:
+    """Minimum quantity, and minimum notional where the order has a price."""
+    if name != "quantity":
+        return
+    quantity, price = whole / scale, table.price[rows]
+    size = float(instrument.contract_size)
+    notional = quantity * size if instrument.is_inverse else quantity * price * size
+    limits = (
+        ("min_quantity", instrument.min_quantity, quantity),
+        ("min_notional", instrument.min_notional, notional),
+    )
+    for label, least, values in limits:
+        low = np.flatnonzero(values < float(least)) if least is not None else np.zeros(0, int)
+        if len(low):
+            at = int(low[0])
+            raise InvalidInput(
+                "quantity",
+                float(quantity[at]),
+                f"is below the {label} {least} of {instrument.symbol}",
+                row=int(rows[at]),
+            )
+
+
+def _load(
+    table: OrderTable,
+    part: _Part,
+    arrival: np.ndarray,
+    cancel: np.ndarray,
+    model: FillModel,
+    position: float,
+) -> st.Core:
+    """A Core that holds the orders and their own events, ready to run."""
+    rows, n = part.rows, len(part.rows)
+    groups, oco = np.unique(table.oco[rows], return_inverse=True)
+    oco = np.where(table.oco[rows] < 0, -1, oco)
+    flags, floats = model_arrays(model, part.market)
+    core = st.new_core(
+        flags, floats, orders=n, groups=len(groups), levels=part.market.levels, log=4 * n + 1024
+    )
+    o = core.orders
+    o[st.SIDE], o[st.TYPE] = table.side[rows], table.order_type[rows]
+    o[st.TIF], o[st.POST] = table.time_in_force[rows], table.post_only[rows]
+    o[st.REDUCE], o[st.OCO] = table.reduce_only[rows], oco
+    o[st.QTY], o[st.REM] = part.quantity, part.quantity
+    o[st.LIMIT], o[st.STOP] = part.limit, part.stop
+    o[st.EXPIRY] = table.expire_ts_ns[rows]
+    o[[st.WATER, st.TRIG_TS, st.DONE_TS, st.ARRIVAL]] = st.NONE
+    core.trail[:] = np.nan_to_num(table.trail_bps[rows]) / 1e4
+    st.link_groups(core, n)
+    times = [arrival[rows], cancel[rows], table.expire_ts_ns[rows]]
+    given = [np.ones(n, dtype=bool), cancel[rows] != GIVEN, table.expire_ts_ns[rows] != GIVEN]
+    ts = np.concatenate([t[g] for t, g in zip(times, given, strict=True)])
+    kind = np.concatenate([np.full(int(g.sum()), k) for k, g in enumerate(given)])
+    row = np.concatenate([np.flatnonzero(g) for g in given])
+    order = np.lexsort((row, kind, ts))
+    core.own[0, : len(ts)], core.own[1, : len(ts)] = ts[order], kind[order]
+    core.own[2, : len(ts)] = row[order]
+    core.s[st.N_ORDERS], core.s[st.N_OWN] = n, len(ts)
+    core.s[st.POSITION] = round(position * part.market.units.quantity)
+    return core
