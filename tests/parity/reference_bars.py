@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reference_common import Event, Order, Run, best_first
 
@@ -25,6 +25,7 @@ class BarRun(Run):
     budget: float = 0
     price: int = 0  # the open, while OPEN is played
     range: tuple[int, int, int] | None = None  # (high, low, close), while RANGE is played
+    rested: set[int] = field(default_factory=set)  # rows that rested when this RANGE began
 
     def arrive(self, order: Order) -> None:
         self.move(order, "pending")
@@ -122,10 +123,9 @@ class BarRun(Run):
     # RANGE ----------------------------------------------------------------------------------
 
     def on_range(self) -> None:
-        # Read as: what comes to rest within a RANGE does not fill in it. Otherwise a stop-limit
-        # would have a second chance under "stops before limits" that "limits before stops"
-        # does not give, and the pessimistic model would fill what the optimistic does not.
+        # A stop-limit that comes to rest within this RANGE takes no part in its limits.
         resting = self.at("resting")
+        self.rested = {order.row for order in resting}
         if self.model.intrabar == "optimistic":
             self.range_limits(resting)
             self.range_stops()
@@ -186,7 +186,7 @@ class BarRun(Run):
         if self.range is None:
             return
         high, low, _ = self.range
-        if order.place == "resting":
+        if order.place == "resting" and order.row in self.rested:
             self.ambiguous += self.through(order, low if order.buy else high)
         elif order.place == "stop" and not order.trailing:
             self.ambiguous += order.reached(high if order.buy else low)

@@ -146,6 +146,18 @@ def test_an_oco_sibling_out_of_reach_is_not_ambiguous() -> None:
     assert play(orders, [(100, 105, 95, 100)]).ambiguous == 0
 
 
+def test_a_stop_limit_that_came_to_rest_in_the_bar_is_not_ambiguous() -> None:
+    orders = [
+        order("buy", "stop_limit", 1, stop_price=103, price=102, oco_group=1),
+        order("buy", "stop_market", 1, stop_price=105, oco_group=1),
+    ]
+    out = play(orders, [(100, 110, 95, 100)])
+    # Row 0 triggers first, 103 + ceil(0.5 * 7) = 107 > 102, rests. Row 1: 105 + 3.
+    assert out.fills == [(1, 9, 108, 1, "taker")]
+    assert out.orders[0] == ("CANCELED", "oco", 9, 9, 0)
+    assert out.ambiguous == 0
+
+
 TRAIL = order("sell", "trailing_stop", 1, trail_bps=500.0)
 
 
