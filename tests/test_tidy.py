@@ -29,13 +29,14 @@ LAYERS = (
     "domain",
     "clock timeframes config chain",
     "book tables instruments rebuild checks combine market",
-    "sources models positions risk metrics",
-    "journal venues tape matching simulator schema ingest store algos sample",
+    "sources models positions limits risk order_table metrics",
+    "journal records venues matching simulator results algos sample "
+    "store schema ingest ingest_sql storefile",
     "dashboards outlets orders",
     "monitor",
     "engine",
     "desk",
-    "demo",
+    "runner demo",
     "cli",
 )
 RANK = {name: row for row, names in enumerate(LAYERS) for name in names.split()}
@@ -83,6 +84,13 @@ BANNED_WORDS = {
     "denied": "refused or rejected",
     "slippage_bps": "a name ending in _cost_bps",
 }
+# What is allowed may depend on the world; what is done never does.
+MODE_DECIDES = {
+    "limits:live_limits": "live will not start without limits that somebody set",
+    "risk:paper_only": "without a guard only paper may be sent",
+    "ingest:market_of": "live runs share the venue's market; a replay has its own",
+}
+
 # Names that others gave: columns of their files, ids of their feeds.
 FOREIGN_NAMES = {"trade_id", "last_trade_id"}
 
@@ -134,7 +142,7 @@ def imports(node: ast.AST, top: bool = True) -> Iterator[tuple[str, int, bool]]:
 
 def own_imports(name: str) -> Iterator[tuple[str, int, bool]]:
     for target, line, top in imports(tree(name)):
-        if target.startswith("execkit."):
+        if target.startswith("execkit.") and not target.startswith("execkit.__"):
             yield target.removeprefix("execkit."), line, top
 
 
@@ -312,7 +320,7 @@ def test_times_become_integers_in_one_place_only(name: str) -> None:
         owner = ast.unparse(node.func.value)
         if kind in ("'int64'", "int", "'int'", "'i8'", "'datetime64[ns]'"):
             wrong.append(f"line {node.lineno}: astype({kind}); use clock.column_to_ns or np.int64")
-        elif kind == "np.int64" and re.search(r"time\b|\.dt\b|stamp|date", owner):
+        elif kind == "np.int64" and re.search(r"\.dt\b|to_datetime|Timestamp", owner):
             wrong.append(f"line {node.lineno}: {owner}.astype(np.int64); use clock.column_to_ns")
     assert not wrong, f"{name}: {wrong}"
 
@@ -331,7 +339,7 @@ def test_broad_excepts_say_why(name: str) -> None:
         reraises = any(isinstance(n, ast.Raise) and n.exc is None for n in ast.walk(node))
         # the handler's line, the one above it, and the first of its body
         near = "\n".join(text[max(0, node.lineno - 2) : node.lineno + 1])
-        if not reraises and not re.search(r"#(?! noqa| type)", re.sub(r"# noqa: \w+", "", near)):
+        if not reraises and not re.search(r"#\s*(noqa: \w+\W+)?\w+ \w+ \w+", near):
             wrong.append(f"line {node.lineno}")
     assert not wrong, f"{name}: broad except without a reason beside it: {wrong}"
 
@@ -354,7 +362,15 @@ def test_no_module_prints_except_the_command_line(name: str) -> None:
 def test_no_condition_asks_which_world_it_is_in(name: str) -> None:
     """Paper and live differ in the venue and the clock, never in an `if` of the engine."""
     wrong = []
+    excused = {
+        id(inner)
+        for node in functions(name)
+        if f"{name}:{node.name}" in MODE_DECIDES
+        for inner in ast.walk(node)
+    }
     for node in ast.walk(tree(name)):
+        if id(node) in excused:
+            continue
         if isinstance(node, (ast.If, ast.IfExp, ast.While)):
             test = ast.unparse(node.test)
         elif isinstance(node, ast.Compare):
@@ -366,13 +382,6 @@ def test_no_condition_asks_which_world_it_is_in(name: str) -> None:
         if "ExecutionMode" in test or re.search(r"\bmode (is|==|in|!=)", test):
             wrong.append(f"line {node.lineno}: {test}")
     assert not wrong, f"{name}: {wrong}"
-
-
-@each()
-def test_asserts_do_not_check_what_users_give(name: str) -> None:
-    """`python -O` removes them; users' mistakes raise errors of execkit.errors."""
-    found = [n.lineno for n in ast.walk(tree(name)) if isinstance(n, ast.Assert)]
-    assert not found, f"{name}: assert on lines {found}"
 
 
 def test_nothing_is_left_unfinished() -> None:

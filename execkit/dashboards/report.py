@@ -46,7 +46,8 @@ def write(path: str | Path, title: str, lead: str, parts: Sequence[Part]) -> Pat
     """Write the report to `path`, whole or not at all, and return its absolute path.
 
     plotly's script is inside the file (about 5 MB), once, whatever the number of figures. Tables
-    longer than 50 rows are cut, and say so; times in ns are shown as UTC. Raises `InvalidInput` if the folder cannot be written.
+    longer than 50 rows are cut, and say so; times in ns are shown as UTC.
+    Raises `InvalidInput` if the folder cannot be written.
     """
     target = Path(path).absolute()
     script_due = True
