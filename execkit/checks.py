@@ -175,8 +175,8 @@ def _clock(scribe: _Scribe, rows: Table, market: MarketData) -> None:
     least, median = float(np.quantile(lag, 0.01)), float(np.median(lag))
     behind = least < 0
     detail = (
-        f"local - exchange time: median {median:,.1f} ms, lowest percentile {least:,.1f} ms; if the "
-        f"fastest messages take no time, the local clock is {abs(least):,.1f} ms "
+        f"local - exchange time: median {median:,.1f} ms, lowest percentile {least:,.1f} ms; if "
+        f"the fastest messages take no time, the local clock is {abs(least):,.1f} ms "
         f"{'behind' if behind else 'ahead, at most'}"
     )
     scribe.state("clock_offset", "warning" if behind else "info", len(lag), detail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ from execkit import rebuild
 from execkit.errors import InvalidData, InvalidInput
 from execkit.instruments import merge_instruments, units_of
 from execkit.market import MarketData
-from execkit.tables import KINDS, SEQUENCED, Table, build, join
+from execkit.tables import KINDS, SEQUENCED, Finding, Table, build, join
 
 Ends = tuple[int, int, int, int]
 
@@ -37,13 +38,15 @@ def combine(parts: Iterable[MarketData]) -> MarketData:
                     f"bars of {symbol} last {steps[symbol]} ns in one part and {step} ns in "
                     "another: convert them to one interval first"
                 )
-    notes = sorted({n for m in markets for n in m.notes}, key=repr)
+    guesses = [{s: i for s, i in m.instruments.items() if s in m.inferred} for m in markets]
+    given = [{s: i for s, i in m.instruments.items() if s not in m.inferred} for m in markets]
     return MarketData(
         **joined,
-        instruments=merge_instruments(m.instruments for m in markets),
+        instruments=merge_instruments(given, guesses),
         shared_seq=_share_seq(markets),
         bar_interval_ns=steps,
-        notes=tuple(notes),
+        notes=_merged_notes(n for m in markets for n in m.notes),
+        inferred=frozenset().union(*guesses) - frozenset().union(*given),
     )
 
 
@@ -71,7 +74,8 @@ def select(
         )
     return MarketData(
         **kept,
-        instruments={s: market.instruments[s] for s in names},
+        instruments={s: i for s, i in market.instruments.items() if s in names},
+        inferred=market.inferred,
         shared_seq=market.shared_seq,
         bar_interval_ns={s: n for s, n in market.bar_interval_ns.items() if s in names},
         notes=tuple(n for n in market.notes if n.symbol in names),
@@ -117,6 +121,7 @@ def bars_from_prints(market: MarketData, step: int) -> MarketData:
     return MarketData(
         bars=table,
         instruments={s: market.instruments[s] for s in names},
+        inferred=market.inferred,
         bar_interval_ns=dict.fromkeys(names, step),
     )
 
@@ -147,6 +152,17 @@ def _opened(market: MarketData, name: str, before: Table, part: Table, start_ns:
     return join([head, part]) if len(part) else head
 
 
+def _merged_notes(notes: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Notes in a fixed order; those that differ in count and row alone are added up."""
+    out: dict[tuple[str, ...], Finding] = {}
+    for note in sorted(notes, key=repr):
+        key = (note.kind, note.severity, note.table, note.symbol, note.detail)
+        old = out.get(key)
+        count = note.count + (old.count if old else 0)
+        out[key] = replace(note, count=count, first_row=old.first_row if old else note.first_row)
+    return tuple(out.values())
+
+
 def _ends(table: Table, symbol: str) -> Ends:
     rows = table.of(symbol)
     seq = rows["seq"] if "seq" in rows else np.zeros(len(rows), dtype=np.int64)
@@ -167,8 +183,9 @@ def _refuse_overlaps(kind: str, tables: list[Table]) -> None:
             if one[2:] >= two[:2]:
                 raise InvalidData(
                     f"two tables of {kind} of {symbol} overlap in time (one ends at {one[2]} ns, "
-                    f"the other starts at {two[0]} ns), which would count liquidity twice: cut one "
-                    "with select(end_ns=...), or give one of them another symbol"
+                    f"the other starts at {two[0]} ns), which would count liquidity twice: load "
+                    "one folder or file of them, cut one with select(end_ns=...), or give one of "
+                    "them another symbol"
                 )
 
 

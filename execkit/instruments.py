@@ -92,12 +92,19 @@ def fitted(
     return replace(inferred, kind=kind, contract_size=contract_size)
 
 
-def merge_instruments(maps: Iterable[Mapping[str, Instrument]]) -> dict[str, Instrument]:
-    """One instrument a symbol: the finer tick and lot; other attributes must agree."""
+def merge_instruments(
+    given: Iterable[Mapping[str, Instrument]], inferred: Iterable[Mapping[str, Instrument]]
+) -> dict[str, Instrument]:
+    """One instrument a symbol: the finest tick and lot of all.
+
+    Other attributes of those given must agree; those inferred add nothing but their tick and lot.
+    """
     out: dict[str, Instrument] = {}
-    for instruments in maps:
-        for symbol, new in instruments.items():
-            old = out.get(symbol, new)
+    for instruments, guessed in [*((m, False) for m in given), *((m, True) for m in inferred)]:
+        for symbol, found in instruments.items():
+            old, new = out.get(symbol, found), found
+            if guessed:
+                new = replace(old, tick_size=found.tick_size, lot_size=found.lot_size)
             tick, lot = min(old.tick_size, new.tick_size), min(old.lot_size, new.lot_size)
             a, b = (replace(i, tick_size=tick, lot_size=lot) for i in (old, new))
             if a != b:

@@ -52,12 +52,14 @@ class MarketData:
     Attributes
     ----------
     bars, quotes, prints, depth, funding : `Table` or None.
-    instruments : one `Instrument` a symbol; where none was given, tick and lot are the power of ten
-        that represents all prices and quantities exactly (1e-8 where none of <= 12 decimals does).
+    instruments : one `Instrument` a symbol that has prices; where none was given, tick and lot are
+        the power of ten that represents all prices and quantities exactly (1e-8 where none of
+        <= 12 decimals does).
     shared_seq : True when ``seq`` is comparable across the tables of one symbol, that is when they
         come from one capture and ``seq`` is its line order.
     bar_interval_ns : per symbol, as given or the most common difference of bar times.
     notes : findings made while loading, repeated by `check`.
+    inferred : symbols whose instrument is a guess from the data, and taken for spot.
     """
 
     bars: Table | None = None
@@ -69,6 +71,7 @@ class MarketData:
     shared_seq: bool = False
     bar_interval_ns: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[Finding, ...] = ()
+    inferred: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         for kind in KINDS:
@@ -79,7 +82,8 @@ class MarketData:
         if not tables:
             raise InvalidData("no rows at all: a MarketData needs at least one row of some kind")
         known = {s: i for s, i in self.instruments.items() if s in self.symbols}
-        missing = [s for s in self.symbols if s not in known]
+        priced = {s for kind, t in tables.items() if kind != "funding" for s in t.present}
+        missing = sorted(priced - set(known))
         known.update(infer_instruments(tables, missing))
         steps = {s: n for s, n in self.bar_interval_ns.items() if s in self.symbols}
         if self.bars is not None:
@@ -88,6 +92,8 @@ class MarketData:
                 if step:
                     steps[symbol] = step
         object.__setattr__(self, "instruments", MappingProxyType(dict(sorted(known.items()))))
+        guessed = frozenset(missing) | (self.inferred & priced)
+        object.__setattr__(self, "inferred", guessed)
         object.__setattr__(self, "bar_interval_ns", MappingProxyType(dict(sorted(steps.items()))))
 
     # ---------------------------------------------------------------- making one
@@ -197,14 +203,15 @@ class MarketData:
         return from_rows(rows, symbol, timeframe, venue)
 
     @classmethod
-    def load(cls, path: str | Path, symbol: str | None = None) -> MarketData:
-        """Whatever is at `path`: a file or folder in any format of `execkit.sources`.
+    def load(cls, path: str | Path | Sequence[str | Path], symbol: str | None = None) -> MarketData:
+        """Whatever is at `path`: a file, several, or a folder in any format of `execkit.sources`.
 
-        `symbol` picks one market of a folder, or names the market of a file that does not.
+        `symbol` picks one market of a folder, or names the market of a file that does not. Raises
+        `InvalidInput` if nothing is there and `InvalidData` if it is damaged or not understood.
         """
         from execkit.sources import open_path
 
-        return open_path(Path(path), symbol)
+        return open_path(path, symbol)
 
     # ---------------------------------------------------------------- asking
 

@@ -8,7 +8,7 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -49,17 +49,18 @@ def sources() -> tuple[Source, ...]:
     return tuple(found)
 
 
-def open_path(path: Path, symbol: str | None = None) -> MarketData:
-    """Read a file, or every file of a folder that some source knows, into one `MarketData`.
+def open_path(path: str | Path | Sequence[str | Path], symbol: str | None = None) -> MarketData:
+    """Read files, and every file of a folder that some source knows, into one `MarketData`.
 
     Raises `InvalidInput` if nothing is there and `InvalidData` if nothing in it is understood.
     """
-    path = Path(path)
-    if not path.exists():
-        raise InvalidInput("path", str(path), "there is no such file or folder")
+    paths = [Path(p) for p in ([path] if isinstance(path, (str, Path)) else path)]
+    for one in paths:
+        if not one.exists():
+            raise InvalidInput("path", str(one), "there is no such file or folder")
     groups: dict[str, tuple[Source, list[Path]]] = {}
     ignored = []
-    for file in _files(path):
+    for file in (file for one in paths for file in _files(one)):
         if file.stat().st_size == 0:
             raise InvalidData(f"{file} is empty: fetch it again, or remove it")
         source = next((s for s in sources() if s.sniff(file)), None)
@@ -70,8 +71,9 @@ def open_path(path: Path, symbol: str | None = None) -> MarketData:
     if not groups:
         names = ", ".join(source.name for source in sources())
         raise InvalidData(
-            f"{path} holds no market data in a known format ({names}): check that it is whole, or "
-            "read it with pandas and use MarketData.from_bars, from_quotes, from_prints, from_depth"
+            f"{', '.join(map(str, paths))} holds no market data in a known format "
+            f"({names}): check that it is whole, or read it "
+            "with pandas and use MarketData.from_bars, from_quotes, from_prints, from_depth"
         )
     parts = [source.read(tuple(files), symbol) for source, files in groups.values()]
     market = parts[0].combine(*parts[1:])
@@ -114,7 +116,7 @@ def combine_all(
 def read_bytes(path: Path) -> bytes:
     """The whole file, decompressed by its magic number (gz, bz2, xz, zst, zip of one member)."""
     raw = guarded(path, path.read_bytes)
-    return guarded(path, lambda: _decompress(raw, path))
+    return guarded(path, _decompress, raw, path)
 
 
 def head(path: Path) -> bytes:
@@ -181,10 +183,10 @@ def _decompress(raw: bytes, path: Path) -> bytes:
     return raw
 
 
-def guarded(path: Path, work: Callable[[], T]) -> T:
-    """`work()`, with every sign of a damaged file turned into one `InvalidData` naming the path."""
+def guarded(path: Path, work: Callable[..., T], *args: object) -> T:
+    """`work(*args)`; every sign of a damaged file becomes one `InvalidData` naming the path."""
     try:
-        return work()
+        return work(*args)
     except (InvalidData, InvalidInput):
         raise
     except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, OSError) as error:

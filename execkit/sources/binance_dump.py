@@ -49,8 +49,7 @@ class BinanceDump:
         for path in paths:
             name, what = _named(path)
             if wanted(name, symbol):
-                read = lambda path=path, name=name, what=what: _read(path, name, what)  # noqa: E731
-                parts.append(guarded(path, read))
+                parts.append(guarded(path, _read, path, name, what))
         return combine_all(parts, paths, symbol)
 
 
@@ -78,11 +77,13 @@ def _read(path: Path, symbol: str, what: str) -> MarketData:
         table = {"bookTicker": "quotes", "fundingRate": "funding"}.get(kind, "prints")
     tables[table], notes = build(table, columns, symbol=symbol, venue="binance")
     name = tables[table].symbols[0]
-    inverse = name.endswith("_PERP")
-    size = Decimal(100 if name.startswith("BTC") else 10) if inverse else Decimal(1)
+    instruments = {}
+    if name.endswith("_PERP"):
+        size = Decimal(100 if name.startswith("BTC") else 10)
+        instruments[name] = fitted(tables, name, "inverse", size)
     return MarketData(
         **tables,
-        instruments={name: fitted(tables, name, "inverse" if inverse else "spot", size)},
+        instruments=instruments,
         bar_interval_ns={name: interval_ns(what)} if kind == "klines" else {},
         notes=tuple(notes),
     )

@@ -42,7 +42,7 @@ class BinanceJson:
             if wanted(found[1], symbol):
                 capture = groups.setdefault(found[1], Capture())
                 of[found[1]] = path
-                guarded(path, lambda path=path, c=capture, f=found: _add(path, c, f[3], f[2]))  # type: ignore[misc]
+                guarded(path, _add, path, capture, found[3], found[2])
         parts = [
             replace(assemble(capture, name, of[name], futures=False), shared_seq=False)
             for name, capture in groups.items()

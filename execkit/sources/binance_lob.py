@@ -1,7 +1,7 @@
 """Parquet files of whole Binance books at short intervals, with prints beside them.
 
-``lobdeep_*``: one row a snapshot with arrays bids_px, bids_qty, asks_px, asks_qty; each replaces the
-book, so what is displayed is fresh each time. ``trades_*``: price, qty, side of the aggressor.
+``lobdeep_*``: one row a snapshot with arrays bids_px, bids_qty, asks_px, asks_qty; each replaces
+the book, so what is displayed is fresh each time. ``trades_*``: price, qty, side of the aggressor.
 Times: exch_ts_ms is the exchange's, ts_ms the local one.
 """
 
@@ -36,7 +36,7 @@ class BinanceLob:
         return names >= _BOOK or names >= _TRADES
 
     def read(self, paths: tuple[Path, ...], symbol: str | None = None) -> MarketData:
-        parts = [guarded(path, lambda path=path: _read(path)) for path in paths]  # type: ignore[misc]
+        parts = [guarded(path, _read, path) for path in paths]
         return pick(combine_all(parts, paths, symbol), symbol)
 
 

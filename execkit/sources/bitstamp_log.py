@@ -30,7 +30,7 @@ class BitstampLog:
 
     def read(self, paths: tuple[Path, ...], symbol: str | None = None) -> MarketData:
         name = symbol or SYMBOL
-        parts = [guarded(path, lambda path=path: _read(path, name)) for path in paths]  # type: ignore[misc]
+        parts = [guarded(path, _read, path, name) for path in paths]
         return pick(parts[0].combine(*parts[1:]), symbol)
 
 

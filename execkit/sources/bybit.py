@@ -79,7 +79,7 @@ class BybitHistory:
         return head(path).startswith(b'{"topic":"orderbook.')
 
     def read(self, paths: tuple[Path, ...], symbol: str | None = None) -> MarketData:
-        parts = [guarded(path, lambda path=path: _read(path)) for path in paths]  # type: ignore[misc]
+        parts = [guarded(path, _read, path) for path in paths]
         return pick(parts[0].combine(*parts[1:]), symbol)
 
 

@@ -55,7 +55,7 @@ class CcxtOhlcv:
             if not name:
                 raise InvalidInput("symbol", symbol, f"say what {path} holds")
             text = read_bytes(path)
-            rows = guarded(path, lambda text=text: json.loads(text))  # type: ignore[misc]
+            rows = guarded(path, json.loads, text)
             parts.append(from_rows(rows, name, found[1]))
         return parts[0].combine(*parts[1:])
 

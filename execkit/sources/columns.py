@@ -58,7 +58,7 @@ def read_frame(path: Path, columns: tuple[str, ...] | None = None) -> pd.DataFra
 
     Raises `InvalidData` naming the path if it is damaged or has no rows.
     """
-    frame = guarded(path, lambda: _read(path, columns))
+    frame = guarded(path, _read, path, columns)
     if len(frame) == 0:
         raise InvalidData(f"{path} has a header and no rows: fetch it again, or remove it")
     return frame

@@ -57,7 +57,7 @@ class Frames:
             own = "symbol" in column_names(path)
             name = None if own else symbol if symbol and single else _stem_symbol(path, symbol)
             if name is None or wanted(name, symbol):
-                parts.append(guarded(path, lambda path=path, name=name: _read(path, name)))  # type: ignore[misc]
+                parts.append(guarded(path, _read, path, name))
         market = combine_all(_shortest_bars(parts), paths, symbol)
         return market if symbol is None else market.select(symbol)
 

@@ -36,7 +36,7 @@ class FundingHistory:
         )
 
     def read(self, paths: tuple[Path, ...], symbol: str | None = None) -> MarketData:
-        parts = [guarded(path, lambda path=path: _read(path)) for path in paths]  # type: ignore[misc]
+        parts = [guarded(path, _read, path) for path in paths]
         return pick(combine_all(parts, paths, symbol), symbol)
 
 

@@ -34,7 +34,7 @@ class Hyperliquid:
         return set(column_names(path)) >= _NEEDED
 
     def read(self, paths: tuple[Path, ...], symbol: str | None = None) -> MarketData:
-        parts = [guarded(path, lambda path=path: _read(path)) for path in paths]  # type: ignore[misc]
+        parts = [guarded(path, _read, path) for path in paths]
         return pick(combine_all(parts, paths, symbol), symbol)
 
 

@@ -1,4 +1,4 @@
-"""LEAN data folders: ``<crypto|cryptofuture>/<market>/<resolution>/...`` zips of one CSV without header.
+"""LEAN data folders: ``<crypto|cryptofuture>/<market>/<resolution>/...`` zips of one CSV.
 
 Trade files become bars. Quote files hold bars of bid and ask; each becomes one quote, its closing
 bid and ask, stamped at the end of the bar, when both are known. ``margin_interest`` files are
@@ -72,7 +72,7 @@ class Lean:
             if name.step_ns > finest[name.symbol, name.what]:
                 left_out += 1
                 continue
-            parts.append(guarded(path, lambda path=path, name=name: _read(path, name)))  # type: ignore[misc]
+            parts.append(guarded(path, _read, path, name))
         market = combine_all(parts, paths, symbol)
         if left_out:
             detail = "files of longer bars were left out in favour of shorter ones"

@@ -1,8 +1,8 @@
 """LOBSTER: NASDAQ messages, and the visible levels of the book after each of them.
 
-Either the standard pair ``<TICKER>_<date>_..._message_N.csv`` and ``..._orderbook_N.csv`` (prices in
-1e-4 dollars) or the processed pair ``<TICKER>_messages_N.parquet`` and ``<TICKER>_book_N.parquet``
-(dollars). Times are seconds after midnight in New York.
+Either the standard pair ``<TICKER>_<date>_..._message_N.csv`` and ``..._orderbook_N.csv`` (prices
+in 1e-4 dollars) or the processed pair ``<TICKER>_messages_N.parquet`` and
+``<TICKER>_book_N.parquet`` (dollars). Times are seconds after midnight in New York.
 
 Depth holds what changed from row to row; the first row is a snapshot. A level that leaves the
 visible range counts as gone, because nothing is known of it from then on; it is set again when it
@@ -58,9 +58,8 @@ class Lobster:
             if len(pair) < 2:
                 (path,) = pair.values()
                 raise InvalidData(f"{path} comes alone: messages and book are read together")
-            pair_of = (pair["messages"], pair["book"])
-            read = lambda p=pair_of, n=name, d=day: _read(*p, n, d)  # noqa: E731
-            parts.append(guarded(pair["messages"], read))
+            messages, book = pair["messages"], pair["book"]
+            parts.append(guarded(messages, _read, messages, book, name, day))
         return combine_all(parts, paths, symbol)
 
 
@@ -81,7 +80,8 @@ def _read(messages_path: Path, book_path: Path, name: str, day: str) -> MarketDa
         messages["price"] = messages["price"] / CSV_SCALE
         book = _csv_book(book_path)
     else:
-        messages, book = read_frame(messages_path), read_frame(book_path)
+        # the processed files carry binary noise: 224.17000000000002
+        messages, book = (_rounded(read_frame(p)) for p in (messages_path, book_path))
         day = str(messages["date"].iloc[0])
     if len(messages) != len(book):
         raise InvalidData(
@@ -105,6 +105,11 @@ def _read(messages_path: Path, book_path: Path, name: str, day: str) -> MarketDa
         shared_seq=True,
         notes=tuple(notes),
     )
+
+
+def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    prices = [name for name in frame.columns if "price" in str(name)]
+    return frame.assign(**{name: frame[name].round(4) for name in prices})
 
 
 def _csv_book(path: Path) -> pd.DataFrame:
@@ -155,10 +160,7 @@ def _changes(
     book: pd.DataFrame, side: int, word: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Row, side, price and new size of every level that differs from the row before."""
-    levels = 1 + max(
-        int(str(n).rsplit("_", 1)[1]) for n in book.columns if f"{word}_price" in str(n)
-    )
-    names = range(1, levels)
+    names = [i for i in range(1, len(book.columns)) if f"{word}_price_{i}" in book.columns]
     price = book[[f"{word}_price_{i}" for i in names]].to_numpy(np.float64)
     size = book[[f"{word}_size_{i}" for i in names]].to_numpy(np.float64)
     gone = (np.abs(price) >= NO_LEVEL) | (size <= 0) | ~np.isfinite(price)

@@ -41,7 +41,7 @@ class MinuteSpread:
             assert found is not None, path  # sniff let it through
             name, venue = f"{found[2]}{found[3]}.{found[1]}", found[1].lower()
             if wanted(name, symbol):
-                parts.append(guarded(path, lambda p=path, n=name, v=venue: _read(p, n, v)))  # type: ignore[misc]
+                parts.append(guarded(path, _read, path, name, venue))
         return combine_all(parts, paths, symbol)
 
 

@@ -80,7 +80,7 @@ def _read(folder: Path) -> MarketData:
         part = folder / f"{kind}.parquet"
         if not part.is_file():
             raise InvalidData(f"{part} is missing: import the data again")
-        table = guarded(part, lambda part=part: pq.read_table(part))  # type: ignore[misc]
+        table = guarded(part, pq.read_table, part)
         if len(table) != rows:
             raise InvalidData(f"{part} has {len(table)} rows, the manifest says {rows}")
         tables[kind] = _from_arrow(kind, table)
@@ -91,6 +91,7 @@ def _read(folder: Path) -> MarketData:
         shared_seq=bool(manifest["shared_seq"]),
         bar_interval_ns=manifest["bar_interval_ns"],
         notes=tuple(Finding(**fields) for fields in manifest["notes"]),
+        inferred=frozenset(manifest["inferred"]),
     )
 
 
@@ -104,6 +105,7 @@ def _manifest(market: MarketData) -> dict[str, object]:
             {k: v if v is None else str(v) for k, v in asdict(i).items()}
             for i in market.instruments.values()
         ],
+        "inferred": sorted(market.inferred),
         "notes": [asdict(note) for note in market.notes],
     }
 

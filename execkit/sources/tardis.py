@@ -36,7 +36,7 @@ class Tardis:
         return column_names(path)[:4] == _HEAD and _kind(column_names(path)) != ""
 
     def read(self, paths: tuple[Path, ...], symbol: str | None = None) -> MarketData:
-        parts = [guarded(path, lambda path=path: _read(path)) for path in paths]  # type: ignore[misc]
+        parts = [guarded(path, _read, path) for path in paths]
         return pick(combine_all(parts, paths, symbol), symbol)
 
 
