@@ -80,7 +80,8 @@ LEFT JOIN runs r ON r.run_id = s.run_id"""
 KNOWN_ORPHANS = """
 DELETE FROM new_fills n WHERE orphan AND EXISTS (
     SELECT 1 FROM fills f WHERE f.fill_id = n.fill_id AND f.venue = n.venue
-    AND f.symbol = n.symbol AND starts_with(f.event_id, $journal_id))"""
+    AND f.symbol = n.symbol AND starts_with(f.event_id, $journal_id)
+    AND coalesce(f.client_order_id, '') = coalesce(n.client_order_id, ''))"""
 
 FILLS = """
 INSERT INTO fills BY NAME

@@ -49,13 +49,13 @@ looked_up AS (
              THEN CASE WHEN ask_a IS NULL THEN 'no_arrival_time' ELSE mid_reason END
         END AS arrival_reason
     FROM arrived),
-priced AS (
+priced AS MATERIALIZED (
     SELECT * EXCLUDE (decision_reason, arrival_reason), decision_reason, arrival_reason
     FROM looked_up
     UNION ALL BY NAME
     SELECT *, NULL AS decision_reason, NULL AS arrival_reason FROM given WHERE NOT wanted)"""
 
-_FILLS = f"""filled AS (
+_FILLS = f"""filled AS MATERIALIZED (
     SELECT f.*, coalesce(o.market_id, r.market_id, f.run_id) AS market_id,
         o.client_order_id IS NULL AS orphan, o.decision_price, o.arrival_price,
         o.decision_reason, o.arrival_reason, o.quote_currency, o.strategy_id,
