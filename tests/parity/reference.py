@@ -44,8 +44,11 @@ class ReferenceRun(Run):
             return
         self.move(order, "stop")
         reference = self.reference(order)
-        if reference is None:
-            return
+        if reference is not None:
+            self.begin(order, reference)
+
+    def begin(self, order: Order, reference: int) -> None:
+        """A stop and the first reference it knows."""
         if order.trailing:
             order.watermark = reference
             if order.stop is None:
@@ -68,7 +71,10 @@ class ReferenceRun(Run):
             # An earlier stop of this event may have ended this one (OCO).
             if order.place != "stop" or reference is None:
                 continue
-            if order.stop is not None and order.reached(reference):
+            if order.trailing and order.watermark is None:
+                # The first reference it sees stands for the one it did not find at arrival.
+                self.begin(order, reference)
+            elif order.reached(reference):
                 self.trigger_and_act(order)
             elif order.trailing:
                 order.follow(reference)
