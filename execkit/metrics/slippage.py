@@ -168,7 +168,7 @@ FROM joined"""
 
 SUMMARY = """
 SELECT run_id, mode, venue, symbol, side, currency, count(*) AS n_orders,
-    count(*) FILTER (reason IS NOT NULL) AS n_excluded_any,
+    count(*) FILTER (reason IS NOT NULL) AS n_with_reason,
     count(*) FILTER (n_fills = 0) AS n_unfilled,
     count(DISTINCT decision_ts_ns // 86400000000000) AS n_days,
     sum(filled_quantity) / sum(quantity) AS fill_rate, sum(notional) AS notional,
