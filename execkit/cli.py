@@ -111,7 +111,7 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """What would these orders have filled at? Orders and fills go into the store."""
-    from execkit import sample
+    from execkit import toy
     from execkit.market import MarketData
     from execkit.models import FeeModel, LatencyModel
     from execkit.simulator import simulate as run_simulation
@@ -119,7 +119,7 @@ def simulate(
     if (orders is None) == (random is None):
         raise typer.BadParameter("give one of --orders FILE and --random N.")
     loaded = MarketData.load(market, symbol)
-    table = read_table(orders) if random is None else sample.random_orders(loaded, random, seed)
+    table = read_table(orders) if random is None else toy.random_orders(loaded, random, seed)
     result = run_simulation(
         table,
         loaded,

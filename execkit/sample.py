@@ -16,7 +16,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from execkit.domain import Instrument
 from execkit.errors import InvalidInput
@@ -29,7 +28,6 @@ NAMES = ("bars", "book")
 
 START_NS = 1_767_967_200_000_000_000  # 2026-01-09 14:00 UTC
 DAY_ZERO_NS = 1_767_571_200_000_000_000  # 2026-01-05 00:00 UTC, a Monday
-_TYPES = ("market", "limit", "stop_market", "stop_limit", "trailing_stop")
 _STEP_NS = 100_000_000
 _LEVELS = 25
 _TICKS_PER_UNIT, _LOTS_PER_UNIT = 2, 1000  # tick 0.5, lot 0.001
@@ -207,86 +205,6 @@ def make_bars(days: int = 5, seed: int = 11) -> MarketData:
         )
     market = parts[0].combine(*parts[1:])
     return market.with_notes(*(_label("bars", i.symbol, n) for i in (BTCUSDT, ETHUSDT)))
-
-
-def random_orders(
-    market: MarketData, n: int, seed: int = 0, symbol: str | None = None
-) -> pd.DataFrame:
-    """`n` orders of all types at random moments of `market`, priced around what it showed then.
-
-    Half are market orders; the others are limit, stop_market, stop_limit and trailing_stop orders
-    within some 10 bps of the price, a part of them with IOC or FOK or with a cancel time. Sizes are
-    log-uniform from one lot to twice the median size that the market shows (or prints, or trades
-    per bar). Sorted by time; the same seed gives the same orders. They test, they do not predict.
-    """
-    if n < 1:
-        raise InvalidInput("n", n, "ask for at least one order")
-    names = [market.select(symbol).symbols[0]] if symbol is not None else list(market.symbols)
-    rng = np.random.Generator(np.random.PCG64(seed))
-    shares = [len(part) for part in np.array_split(np.arange(n), len(names))]
-    frames = [
-        _orders_of(market, name, share, rng)
-        for name, share in zip(names, shares, strict=True)
-        if share
-    ]
-    return pd.concat(frames).sort_values("ts_ns", kind="stable", ignore_index=True)
-
-
-def _orders_of(market: MarketData, symbol: str, n: int, rng: np.random.Generator) -> pd.DataFrame:
-    ts_ns, price, size = _reference(market, symbol)
-    instrument = market.instruments[symbol]
-    tick, lot = float(instrument.tick_size), float(instrument.lot_size)
-    first, last = int(ts_ns[0]), int(ts_ns[-1])
-    moments = first + np.sort((rng.random(n) * 0.95 * (last - first)).astype(np.int64))
-    here = price[np.searchsorted(ts_ns, moments, side="right") - 1]
-    buy = rng.random(n) < 0.5
-    kind = np.searchsorted([0.5, 0.8, 0.88, 0.95], rng.random(n), side="right")
-    away = np.where(buy, 1.0, -1.0) * here * 1e-3 * rng.random(n)  # up to 10 bps
-    limit = here + np.where(kind == 3, 1.2, -0.7) * away + tick * (rng.random(n) - 0.5)
-    stop = here + away
-    grid = {"limit": np.round(limit / tick) * tick, "stop": np.round(stop / tick) * tick}
-    most = max(2.0, 2 * size / lot)
-    cut = rng.random(n) < 0.3
-    horizon = (0.02 * (last - first) * rng.random(n)).astype(np.int64)
-    force = np.where(kind == 1, np.searchsorted([0.1, 0.15], rng.random(n), side="right"), 2)
-    decimals = instrument.price_decimals
-    return pd.DataFrame(
-        {
-            "ts_ns": moments,
-            "symbol": symbol,
-            "side": np.where(buy, "buy", "sell"),
-            "order_type": np.array(_TYPES)[kind],
-            "quantity": np.round(
-                np.ceil(most ** rng.random(n)) * lot, instrument.quantity_decimals
-            ),
-            "price": np.where(np.isin(kind, (1, 3)), np.round(grid["limit"], decimals), np.nan),
-            "stop_price": np.where(np.isin(kind, (2, 3)), np.round(grid["stop"], decimals), np.nan),
-            "trail_bps": np.where(kind == 4, np.round(1 + 9 * rng.random(n), 2), np.nan),
-            "time_in_force": np.array(["IOC", "FOK", "GTC"])[force],
-            "cancel_ts_ns": pd.Series(moments + horizon, dtype="Int64").where(cut & (kind > 0)),
-        }
-    )
-
-
-def _reference(market: MarketData, symbol: str) -> tuple[np.ndarray, np.ndarray, float]:
-    """Times, prices and the usual size of one symbol, from the best table there is."""
-    for kind in ("depth", "quotes", "prints", "bars"):
-        table = getattr(market, kind)
-        if table is None or symbol not in table.present:
-            continue
-        if kind in ("depth", "quotes"):
-            rows = market.top_of_book(symbol) if kind == "depth" else table.of(symbol)
-            price, size = (rows["bid"] + rows["ask"]) / 2, rows["ask_quantity"]
-        elif kind == "prints":
-            rows = table.of(symbol)
-            price, size = rows["price"], rows["quantity"]
-        else:
-            rows = table.of(symbol)
-            price, size = rows["open"], 0.01 * rows["volume"]
-        good = np.isfinite(price) & (price > 0)
-        if good.any():
-            return rows["ts_ns"][good], price[good], float(np.nanmedian(size[good]))
-    raise InvalidInput("symbol", symbol, "the market has no price of it")
 
 
 def _normal(rng: np.random.Generator, n: int) -> np.ndarray:

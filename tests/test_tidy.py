@@ -30,7 +30,7 @@ LAYERS = (
     "clock timeframes config chain",
     "book tables instruments rebuild checks combine market",
     "sources models positions limits risk order_table metrics",
-    "journal records venues matching simulator results algos sample "
+    "journal records venues matching simulator results algos sample toy "
     "store schema ingest ingest_sql storefile",
     "dashboards outlets orders",
     "monitor",
