@@ -130,6 +130,7 @@ class Case:
                 "post_only": pd.Series(column("post_only"), dtype="bool"),
                 "reduce_only": pd.Series(column("reduce_only"), dtype="bool"),
                 "oco_group": whole("oco_group"),
+                "client_order_id": column("row", str),
                 "cancel_ts_ns": whole("cancel", lambda t: t - latency_ns),
             }
         )
