@@ -102,13 +102,14 @@ class Store:
     # -- writing ----------------------------------------------------------------------------
 
     def ingest(self, journal: Journal, *, batch: int = BATCH) -> IngestReport:
-        """Bring in what the journal has beyond the watermark; doing it again changes nothing.
+        """Bring in what the journal holds now beyond the watermark; again, it changes nothing.
 
         Batches of `batch` rows, each one transaction together with its watermark, so that it may
         be killed at any moment and several processes may do it at once. Raises `JournalCorrupt`
         when the journal no longer holds what was ingested from it.
         """
         started = time.perf_counter()
+        end = journal.last_seq()  # rows appended meanwhile are the next call's, or it never ends
         with self._reading() as db:
             seq, digest = _watermark(db, journal.journal_id)
         first, added, repeated = seq, dict.fromkeys(TABLES, 0), 0
@@ -118,9 +119,9 @@ class Store:
                     f"{journal.path}: row {seq} is not the one that {self.path.name} was fed; rows "
                     "were lost or replaced. Compare with the venue, then `execkit store rebuild`"
                 )
-            records = list(islice(journal.read(seq), batch))
-            if not records:
+            if seq >= end:
                 break
+            records = list(journal.read(seq, limit=min(batch, end - seq)))
             staged = ingest.prepare(records)
             with self._writing() as db:
                 now = _watermark(db, journal.journal_id)
