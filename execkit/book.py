@@ -11,12 +11,13 @@ largest key, and one set of kernels serves both.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from execkit.kernels import kernel
 
 BID, ASK = 0, 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def find(keys: np.ndarray, n: int, key: int) -> int:
     """First position in ``keys[:n]`` (ascending) whose key is >= `key`; `n` if there is none."""
     lo, hi = 0, n
@@ -29,7 +30,7 @@ def find(keys: np.ndarray, n: int, key: int) -> int:
     return lo
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def set_level(
     keys: np.ndarray, sizes: np.ndarray, taken: np.ndarray, n: int, key: int, size: int
 ) -> int:
@@ -61,7 +62,7 @@ def set_level(
     return n + 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def shown_at(keys: np.ndarray, sizes: np.ndarray, n: int, key: int) -> int:
     """Size displayed at a level, 0 if the level is empty."""
     at = find(keys, n, key)

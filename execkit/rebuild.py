@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from execkit.book import BID, set_level
 from execkit.instruments import Units
+from execkit.kernels import kernel
 from execkit.tables import Table
 
 
@@ -75,7 +75,7 @@ def _keys(depth: Table, units: Units) -> tuple[np.ndarray, np.ndarray]:
     return keys, units.quantities(depth["quantity"])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _grown(array: np.ndarray, n: int) -> np.ndarray:
     """The same array with room for one more level beyond `n`."""
     if n + 1 < len(array):
@@ -85,7 +85,7 @@ def _grown(array: np.ndarray, n: int) -> np.ndarray:
     return bigger
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _play(
     starts: np.ndarray,
     ends: np.ndarray,

@@ -272,7 +272,9 @@ def _load(
     core.trail[:] = np.nan_to_num(table.trail_bps[rows]) / 1e4
     st.link_groups(core, n)
     times = [arrival[rows], cancel[rows], table.expire_ts_ns[rows]]
-    given = [np.ones(n, dtype=bool), cancel[rows] != GIVEN, table.expire_ts_ns[rows] != GIVEN]
+    # what would happen after the end of the data is not known to have happened
+    end = part.market.tape.ts[-1]
+    given = [(t != GIVEN) & (t <= end) for t in times]
     ts = np.concatenate([t[g] for t, g in zip(times, given, strict=True)])
     kind = np.concatenate([np.full(int(g.sum()), k) for k, g in enumerate(given)])
     row = np.concatenate([np.flatnonzero(g) for g in given])

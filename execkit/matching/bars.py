@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from execkit.kernels import kernel
 from execkit.matching import state as st
 from execkit.matching.common import (
     compact,
@@ -27,7 +26,7 @@ from execkit.matching.common import (
 )
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def against(c: st.Core, side: int, price: int) -> int:
     """A taker's price on bars: half a spread worse than the bar's, rounded to a unit, away."""
     half = c.floats[st.HALF_SPREAD]
@@ -38,13 +37,13 @@ def against(c: st.Core, side: int, price: int) -> int:
     return int(math.floor(price * (1.0 - half)))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def spend(c: st.Core, row: int, ts: int, price: int, maker: int) -> None:
     """Fill from the bar's budget."""
     c.s[st.BUDGET] -= fill(c, row, ts, price, c.s[st.BUDGET], maker)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def run_resting(c: st.Core, side: int, price: int, ts: int) -> None:
     """Own limits that a price has passed, or reached where a touch fills."""
     keys, rows = c.rest[2 * side], c.rest[2 * side + 1]
@@ -58,11 +57,11 @@ def run_resting(c: st.Core, side: int, price: int, ts: int) -> None:
         i = rank(c, keys, rows, c.s[st.REST_BUYS + side], key, seq) - 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def take_at(c: st.Core, row: int, ts: int, price: int) -> None:
     """Take at a taker's price that is within the limit; then what time in force says."""
     tif = c.orders[st.TIF, row]
-    if tif == st.FOK and c.s[st.BUDGET] < wanted(c, row):
+    if tif == st.FOK and c.s[st.BUDGET] < max(1, wanted(c, row)):
         end(c, row, st.S_EXPIRED, st.R_FOK, ts)
         return
     spend(c, row, ts, price, 0)
@@ -70,7 +69,7 @@ def take_at(c: st.Core, row: int, ts: int, price: int) -> None:
         end(c, row, st.S_EXPIRED, st.R_IOC, ts)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def rest_or_expire(c: st.Core, row: int, ts: int) -> None:
     tif = c.orders[st.TIF, row]
     if tif == st.IOC or tif == st.FOK:
@@ -80,7 +79,7 @@ def rest_or_expire(c: st.Core, row: int, ts: int) -> None:
         put(c, row, st.RESTING)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def act_at_open(c: st.Core, row: int, ts: int, opened: int) -> None:
     """A pending market or limit order meets an open."""
     price = against(c, c.orders[st.SIDE, row], opened)
@@ -96,7 +95,7 @@ def act_at_open(c: st.Core, row: int, ts: int, opened: int) -> None:
         rest_or_expire(c, row, ts)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def run_pending(c: st.Core, row: int, ts: int, opened: int) -> None:
     """One order of the pending list at an open."""
     kind = c.orders[st.TYPE, row]
@@ -114,7 +113,7 @@ def run_pending(c: st.Core, row: int, ts: int, opened: int) -> None:
     act_at_open(c, row, ts, opened)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def on_open(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
     opened = t.bars[0, at]
     c.s[st.LAST] = opened
@@ -141,7 +140,7 @@ def on_open(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
     c.s[st.N_TAKE] = compact(c, c.takes, c.s[st.N_TAKE], st.TAKING)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def act_in_range(c: st.Core, row: int, ts: int, trigger: int, extreme: int) -> None:
     """A stop triggered inside a bar: it slips from its trigger towards the bar's extreme."""
     side = c.orders[st.SIDE, row]
@@ -166,7 +165,7 @@ def act_in_range(c: st.Core, row: int, ts: int, trigger: int, extreme: int) -> N
         rest_or_expire(c, row, ts)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def trail_in_range(c: st.Core, row: int, ts: int, high: int, low: int, close: int) -> None:
     """A trailing stop inside a bar, by the model's path through it."""
     buy = c.orders[st.SIDE, row] == st.BUY
@@ -175,10 +174,11 @@ def trail_in_range(c: st.Core, row: int, ts: int, high: int, low: int, close: in
     move_trail(c, row, favourable)
     after = c.orders[st.TRIGGER, row]
     on_old, on_close = reached(c, row, before, adverse), reached(c, row, after, close)
+    on_worst = reached(c, row, after, adverse)
+    if on_worst and not on_old and not on_close:
+        c.s[st.AMBIGUOUS] += 1
     if c.flags[st.STOPS_FIRST]:
-        if reached(c, row, after, adverse):
-            if not on_old and not on_close:
-                c.s[st.AMBIGUOUS] += 1
+        if on_worst:
             act_in_range(c, row, ts, after, adverse)
     elif on_old:
         act_in_range(c, row, ts, before, adverse)
@@ -186,7 +186,7 @@ def trail_in_range(c: st.Core, row: int, ts: int, high: int, low: int, close: in
         act_in_range(c, row, ts, after, close)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def run_range_stops(c: st.Core, ts: int, high: int, low: int, close: int) -> None:
     for side in range(2):
         extreme = high if side == st.BUY else low
@@ -201,7 +201,7 @@ def run_range_stops(c: st.Core, ts: int, high: int, low: int, close: int) -> Non
     c.s[st.N_TRAIL] = compact(c, c.trails, c.s[st.N_TRAIL], st.TRAILED)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def on_range(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
     high, low, close = t.bars[1, at], t.bars[2, at], t.bars[3, at]
     c.s[st.IN_RANGE], c.s[st.RANGE_TS] = 1, ts
@@ -216,7 +216,7 @@ def on_range(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
     c.s[st.LAST] = close
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def arrive(c: st.Core, row: int, ts: int) -> None:
     note(c, st.K_ACCEPT, row, ts, 0, 0, 0)
     put(c, row, st.TAKING)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from execkit.book import find, set_level, shown_at
+from execkit.kernels import kernel
 from execkit.matching import state as st
 from execkit.matching.common import (
     compact,
@@ -25,19 +24,19 @@ from execkit.matching.common import (
 )
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def price_of(side: int, key: int) -> int:
     return key if side == st.BUY else -key
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def best(c: st.Core, side: int) -> int:
     """Best displayed price of a book side (0 bids, 1 asks), NONE if it is empty."""
     n = c.s[st.N_BIDS + side]
     return int(price_of(side, c.levels[3 * side, n - 1])) if n else st.NONE
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def take_slices(c: st.Core, row: int, ts: int, level: int, fills: bool) -> int:
     """Walk the ladder of a quote: slice k lies k ticks beyond it and holds its size again."""
     opposite = 1 - c.orders[st.SIDE, row]
@@ -48,24 +47,21 @@ def take_slices(c: st.Core, row: int, ts: int, level: int, fills: bool) -> int:
     total = 0
     k = taken // size
     while k < c.flags[st.LADDER] and within(c, row, quote + k * step):
-        offered = (k + 1) * size - taken
-        got = min(wanted(c, row) - total, offered)
+        got = (k + 1) * size - taken
         if fills:
-            got = fill(c, row, ts, quote + k * step, offered, 0)
+            got = fill(c, row, ts, quote + k * step, got, 0)
             c.levels[side3 + 2, level] += got
-            if not is_live(c, row):
-                return total + got
-        elif got <= 0:
-            break
         total += got
         taken += got
         k += 1
+        if not is_live(c, row) or (not fills and total >= wanted(c, row)):
+            break
     return int(total)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def take(c: st.Core, row: int, ts: int, fills: bool) -> int:
-    """Walk the opposite side within the limit; with `fills` False only say how much it would get."""
+    """Walk the opposite side within the limit; with `fills` False only say what is there."""
     opposite = 1 - c.orders[st.SIDE, row]
     side3 = 3 * opposite
     total = 0
@@ -91,17 +87,16 @@ def take(c: st.Core, row: int, ts: int, fills: bool) -> int:
     return int(total)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def take_all_or_none(c: st.Core, row: int, ts: int) -> None:
     """The two rules of a marketable order: FOK looks before it takes, the others take."""
-    tif = c.orders[st.TIF, row]
-    if tif == st.FOK and take(c, row, ts, False) < wanted(c, row):
+    if c.orders[st.TIF, row] == st.FOK and take(c, row, ts, False) < max(1, wanted(c, row)):
         end(c, row, st.S_EXPIRED, st.R_FOK, ts)
         return
     take(c, row, ts, True)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def front_at_arrival(c: st.Core, row: int) -> int:
     """Quantity of others ahead at the order's price, INF where the book does not reach it."""
     side = c.orders[st.SIDE, row]
@@ -113,7 +108,7 @@ def front_at_arrival(c: st.Core, row: int) -> int:
     return st.INF if n and key < keys[0] else 0
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def enter_limit(c: st.Core, row: int, ts: int, arriving: bool) -> None:
     opposite = 1 - c.orders[st.SIDE, row]
     touch = best(c, opposite)
@@ -137,7 +132,7 @@ def enter_limit(c: st.Core, row: int, ts: int, arriving: bool) -> None:
     put(c, row, st.RESTING)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def enter_market(c: st.Core, row: int, ts: int) -> None:
     take_all_or_none(c, row, ts)
     if is_live(c, row):
@@ -145,7 +140,7 @@ def enter_market(c: st.Core, row: int, ts: int) -> None:
         end(c, row, st.S_EXPIRED, st.R_IOC if ioc else st.R_LIQUIDITY, ts)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def enter_triggered(c: st.Core, row: int, ts: int) -> None:
     triggered(c, row, ts)
     if has_limit(c, row):
@@ -154,7 +149,7 @@ def enter_triggered(c: st.Core, row: int, ts: int) -> None:
         enter_market(c, row, ts)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def reference_for(c: st.Core, side: int) -> int:
     """What stops of `side` watch: the last print, or without prints the opposite touch."""
     if c.flags[st.HAS_PRINTS]:
@@ -162,7 +157,7 @@ def reference_for(c: st.Core, side: int) -> int:
     return best(c, 1 - side)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def arrive(c: st.Core, row: int, ts: int) -> None:
     kind = c.orders[st.TYPE, row]
     if kind == st.LIMIT_ORDER:
@@ -185,7 +180,7 @@ def arrive(c: st.Core, row: int, ts: int) -> None:
         put(c, row, st.STOPPED)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def run_stops(c: st.Core, ts: int) -> None:
     """After a reference event: buy stops, sell stops, trailing stops."""
     for side in range(2):
@@ -205,7 +200,7 @@ def run_stops(c: st.Core, ts: int) -> None:
     c.s[st.N_TRAIL] = compact(c, c.trails, c.s[st.N_TRAIL], st.TRAILED)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def shrink_fronts(c: st.Core, side: int, key: int, size: int) -> None:
     """A level was shown with `size`: nobody can have more than that ahead."""
     keys, rows, n = c.rest[2 * side], c.rest[2 * side + 1], c.s[st.REST_BUYS + side]
@@ -215,7 +210,7 @@ def shrink_fronts(c: st.Core, side: int, key: int, size: int) -> None:
         i += 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def refresh_fronts(c: st.Core) -> None:
     """After a whole side was replaced: as far as the book reaches, what it shows is ahead."""
     for side in range(2):
@@ -230,7 +225,7 @@ def refresh_fronts(c: st.Core) -> None:
             c.orders[st.FRONT, row] = min(c.orders[st.FRONT, row], shown)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def cross(c: st.Core, side: int, ts: int) -> None:
     """Displayed quotes that reach our resting orders have traded with them, as far as they go."""
     opposite = 1 - side
@@ -258,7 +253,7 @@ def cross(c: st.Core, side: int, ts: int) -> None:
         i = rank(c, keys, rows, c.s[st.REST_BUYS + side], key, seq) - 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def book_done(c: st.Core, ts: int) -> None:
     """A message or quote is complete."""
     cross(c, st.BUY, ts)
@@ -267,7 +262,7 @@ def book_done(c: st.Core, ts: int) -> None:
         run_stops(c, ts)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def on_depth(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
     """One row of a depth message."""
     first_of_snapshot, last = t.depth[3, at], t.depth[4, at]
@@ -286,7 +281,7 @@ def on_depth(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
         book_done(c, ts)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def on_quote(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
     for side in range(2):
         price, size = t.quotes[2 * side, at], t.quotes[2 * side + 1, at]
@@ -300,7 +295,7 @@ def on_quote(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
     book_done(c, ts)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def fill_through(c: st.Core, side: int, price_key: int, offered: int, ts: int) -> int:
     """Own resting orders that a print went beyond; returns what of the print is left."""
     keys, rows = c.rest[2 * side], c.rest[2 * side + 1]
@@ -318,7 +313,7 @@ def fill_through(c: st.Core, side: int, price_key: int, offered: int, ts: int) -
     return int(offered)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def fill_touched(c: st.Core, side: int, price_key: int, offered: int, ts: int) -> int:
     """Own resting orders at the print's price, behind what is ahead; returns what is left."""
     keys, rows = c.rest[2 * side], c.rest[2 * side + 1]
@@ -343,7 +338,7 @@ def fill_touched(c: st.Core, side: int, price_key: int, offered: int, ts: int) -
     return int(offered)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def consume(c: st.Core, side: int, price: int, quantity: int) -> None:
     """A print has traded with the displayed side (0 bids, 1 asks) up to its price."""
     side3 = 3 * side
@@ -358,7 +353,7 @@ def consume(c: st.Core, side: int, price: int, quantity: int) -> None:
             c.levels[side3 + 2, level] = max(taken, min(size, taken + quantity))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def infer_aggressor(c: st.Core, price: int, aggressor: int) -> int:
     if aggressor != 2:
         return aggressor
@@ -370,7 +365,7 @@ def infer_aggressor(c: st.Core, price: int, aggressor: int) -> int:
     return 2
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def on_print(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
     price, quantity = t.prints[0, at], t.prints[1, at]
     aggressor = infer_aggressor(c, price, t.prints[2, at])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from execkit.book import find
+from execkit.kernels import kernel
 from execkit.matching import state as st
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def note(c: st.Core, kind: int, row: int, ts: int, price: int, quantity: int, maker: int) -> None:
     """Append to the log; `loop.advance` has made sure that there is room."""
     i = c.s[st.N_LOG]
@@ -24,7 +24,7 @@ def note(c: st.Core, kind: int, row: int, ts: int, price: int, quantity: int, ma
     c.s[st.N_LOG] = i + 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def rank(c: st.Core, keys: np.ndarray, rows: np.ndarray, n: int, key: int, seq: int) -> int:
     """How many entries come after (key, seq) in priority: a larger key, then an earlier seq, wins.
 
@@ -39,7 +39,7 @@ def rank(c: st.Core, keys: np.ndarray, rows: np.ndarray, n: int, key: int, seq: 
     return hi
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def insert(c: st.Core, keys: np.ndarray, rows: np.ndarray, n: int, key: int, row: int) -> None:
     at = rank(c, keys, rows, n, key, c.orders[st.SEQ, row])
     for i in range(n, at, -1):
@@ -49,7 +49,7 @@ def insert(c: st.Core, keys: np.ndarray, rows: np.ndarray, n: int, key: int, row
     rows[at] = row
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def remove(c: st.Core, keys: np.ndarray, rows: np.ndarray, n: int, key: int, row: int) -> None:
     at = rank(c, keys, rows, n, key, c.orders[st.SEQ, row])
     for i in range(at, n - 1):
@@ -57,23 +57,25 @@ def remove(c: st.Core, keys: np.ndarray, rows: np.ndarray, n: int, key: int, row
         rows[i] = rows[i + 1]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def rest_key(c: st.Core, row: int) -> int:
     price = c.orders[st.LIMIT, row]
     return int(price if c.orders[st.SIDE, row] == st.BUY else -price)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def stop_key(c: st.Core, row: int) -> int:
     """The buy stop that triggers first is the lowest, the sell stop the highest."""
     price = c.orders[st.STOP, row]
     return int(-price if c.orders[st.SIDE, row] == st.BUY else price)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def put(c: st.Core, row: int, place: int) -> None:
-    """Move an order that waits nowhere to a list."""
+    """Move an order that waits nowhere to a list, behind all that came there before."""
     side = c.orders[st.SIDE, row]
+    c.orders[st.SEQ, row] = c.s[st.SEQS]
+    c.s[st.SEQS] += 1
     c.orders[st.PLACE, row] = place
     if place == st.RESTING:
         n = c.s[st.REST_BUYS + side]
@@ -91,7 +93,7 @@ def put(c: st.Core, row: int, place: int) -> None:
         c.s[st.N_TAKE] += 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def detach(c: st.Core, row: int) -> None:
     """Take an order out of its list. Trailing and taking lists drop it in their next `compact`."""
     side = c.orders[st.SIDE, row]
@@ -107,7 +109,7 @@ def detach(c: st.Core, row: int) -> None:
     c.orders[st.PLACE, row] = st.AWAY
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def compact(c: st.Core, rows: np.ndarray, n: int, place: int) -> int:
     """Keep the rows that still wait in `place`; returns how many."""
     kept = 0
@@ -118,7 +120,7 @@ def compact(c: st.Core, rows: np.ndarray, n: int, place: int) -> int:
     return kept
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def end(c: st.Core, row: int, status: int, reason: int, ts: int) -> None:
     """The order is over."""
     if c.orders[st.PLACE, row] != st.AWAY:
@@ -131,7 +133,7 @@ def end(c: st.Core, row: int, status: int, reason: int, ts: int) -> None:
     note(c, st.K_END, row, ts, status, reason, 0)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def reached_by_range(c: st.Core, row: int) -> bool:
     """Whether the bar now being run also reached this order (for the count of ambiguous bars)."""
     buy = c.orders[st.SIDE, row] == st.BUY
@@ -149,7 +151,7 @@ def reached_by_range(c: st.Core, row: int) -> bool:
     return False
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def close_group(c: st.Core, row: int, ts: int) -> None:
     """The first fill in an OCO group cancels the other members."""
     group = c.orders[st.OCO, row]
@@ -166,13 +168,13 @@ def close_group(c: st.Core, row: int, ts: int) -> None:
         other = c.orders[st.NEXT, other]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def reducible(c: st.Core, row: int) -> int:
     position = c.s[st.POSITION]
     return int(max(0, -position if c.orders[st.SIDE, row] == st.BUY else position))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def wanted(c: st.Core, row: int) -> int:
     """What the order may still fill now."""
     left = c.orders[st.REM, row]
@@ -181,7 +183,7 @@ def wanted(c: st.Core, row: int) -> int:
     return int(left)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def fill(c: st.Core, row: int, ts: int, price: int, offered: int, maker: int) -> int:
     """Fill as much of `offered` as the order may take; returns the quantity filled."""
     if offered <= 0:
@@ -203,12 +205,12 @@ def fill(c: st.Core, row: int, ts: int, price: int, offered: int, maker: int) ->
     return int(quantity)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def is_live(c: st.Core, row: int) -> bool:
     return bool(c.orders[st.STATUS, row] == st.S_OPEN or c.orders[st.STATUS, row] == st.S_PARTIAL)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def within(c: st.Core, row: int, price: int) -> bool:
     """Whether `price` is no worse than the order's limit; market orders have none."""
     if not has_limit(c, row):
@@ -217,13 +219,13 @@ def within(c: st.Core, row: int, price: int) -> bool:
     return bool(price <= limit if c.orders[st.SIDE, row] == st.BUY else price >= limit)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def has_limit(c: st.Core, row: int) -> bool:
     kind = c.orders[st.TYPE, row]
     return bool(kind == st.LIMIT_ORDER or kind == st.STOP_LIMIT)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def triggered(c: st.Core, row: int, ts: int) -> None:
     if c.orders[st.PLACE, row] != st.AWAY:
         detach(c, row)
@@ -231,21 +233,21 @@ def triggered(c: st.Core, row: int, ts: int) -> None:
     note(c, st.K_TRIGGER, row, ts, 0, 0, 0)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def reached(c: st.Core, row: int, level: int, reference: int) -> bool:
     if reference == st.NONE:
         return False
     return bool(reference >= level if c.orders[st.SIDE, row] == st.BUY else reference <= level)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def trail_level(c: st.Core, row: int, water: int) -> int:
     if c.orders[st.SIDE, row] == st.BUY:
         return int(math.ceil(water * (1.0 + c.trail[row])))
     return int(math.floor(water * (1.0 - c.trail[row])))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def start_trail(c: st.Core, row: int, reference: int) -> None:
     """Set watermark and first trigger of a trailing stop."""
     c.orders[st.WATER, row] = reference
@@ -255,7 +257,7 @@ def start_trail(c: st.Core, row: int, reference: int) -> None:
     c.orders[st.TRIGGER, row] = stop if stop > 0 else trail_level(c, row, reference)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def move_trail(c: st.Core, row: int, reference: int) -> None:
     """Move the watermark with the market and the trigger after it; never back."""
     water, trigger = c.orders[st.WATER, row], c.orders[st.TRIGGER, row]
@@ -269,7 +271,7 @@ def move_trail(c: st.Core, row: int, reference: int) -> None:
     c.orders[st.TRIGGER, row] = trigger
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def next_stop(c: st.Core, side: int, reference: int) -> int:
     """The plain stop of `side` that `reference` triggers first, or -1."""
     n = c.s[st.STOP_BUYS + side]
@@ -279,7 +281,7 @@ def next_stop(c: st.Core, side: int, reference: int) -> int:
     return int(row) if reached(c, row, c.orders[st.STOP, row], reference) else -1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def trail_fires(c: st.Core, row: int, reference: int) -> bool:
     """One reference event of a trailing stop; True if it triggers."""
     if c.orders[st.WATER, row] == st.NONE:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from execkit.kernels import kernel
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def fold(
     signed: np.ndarray, price: np.ndarray, size: float, inverse: bool, start: float, entry: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from execkit.kernels import kernel
 from execkit.matching import bars, book, prints
 from execkit.matching import state as st
 from execkit.matching.common import end, is_live
@@ -12,13 +12,11 @@ from execkit.matching.common import end, is_live
 DONE, FULL, HAPPENED = 0, 1, 2
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _arrive(c: st.Core, row: int, ts: int) -> None:
     orders = c.orders
     orders[st.STATUS, row] = st.S_OPEN
     orders[st.ARRIVAL, row] = ts
-    orders[st.SEQ, row] = c.s[st.SEQS]
-    c.s[st.SEQS] += 1
     c.s[st.LIVE] += 1
     group = orders[st.OCO, row]
     if orders[st.TIF, row] == st.GTD and ts >= orders[st.EXPIRY, row]:
@@ -33,7 +31,7 @@ def _arrive(c: st.Core, row: int, ts: int) -> None:
         book.arrive(c, row, ts)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _own_event(c: st.Core, ts: int) -> None:
     at = c.s[st.AT_OWN]
     kind, row = c.own[1, at], c.own[2, at]
@@ -47,7 +45,7 @@ def _own_event(c: st.Core, ts: int) -> None:
             end(c, row, st.S_EXPIRED, st.R_GTD, ts)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _market_event(c: st.Core, t: st.Tape, ts: int) -> None:
     cursor = c.s[st.AT_TAPE]
     kind, at = t.kind[cursor], t.at[cursor]
@@ -66,7 +64,7 @@ def _market_event(c: st.Core, t: st.Tape, ts: int) -> None:
         book.on_print(c, t, at, ts)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def advance(c: st.Core, t: st.Tape, until: int, stop_when_something_happens: bool) -> int:
     """Run events up to time `until` (on bars, market events only before `until`).
 
@@ -86,9 +84,9 @@ def advance(c: st.Core, t: st.Tape, until: int, stop_when_something_happens: boo
         own_first = own <= market if on_bars else own < market
         if on_bars and not own_first and now >= until:
             return DONE
-        if stop_when_something_happens and c.s[st.N_LOG] > first:
-            if now > c.log[st.L_TS, c.s[st.N_LOG] - 1]:
-                return HAPPENED
+        news = stop_when_something_happens and c.s[st.N_LOG] > first
+        if news and now > c.log[st.L_TS, c.s[st.N_LOG] - 1]:
+            return HAPPENED
         worst = 4 * c.s[st.LIVE] + c.s[st.N_BIDS] + c.s[st.N_ASKS] + c.flags[st.LADDER] + 64
         if c.s[st.N_LOG] + worst > c.log.shape[1]:
             return FULL
@@ -99,7 +97,7 @@ def advance(c: st.Core, t: st.Tape, until: int, stop_when_something_happens: boo
 
 
 def run(c: st.Core, t: st.Tape, until: int, *, stop: bool = False) -> tuple[st.Core, int]:
-    """`advance`, with the log grown as needed; returns the Core (it may be a new one) and the end."""
+    """`advance`, with the log grown as needed; returns the Core (maybe a new one) and the code."""
     while True:
         code = int(advance(c, t, np.int64(until), stop))
         if code != FULL:

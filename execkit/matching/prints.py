@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from numba import njit
-
+from execkit.kernels import kernel
 from execkit.matching import state as st
 from execkit.matching.book import fill_through, fill_touched
 from execkit.matching.common import (
@@ -24,7 +23,7 @@ from execkit.matching.common import (
 )
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def enter_limit(c: st.Core, row: int, ts: int, arriving: bool) -> None:
     last = c.s[st.LAST_BUY + c.orders[st.SIDE, row]]
     marketable = last != st.NONE and within(c, row, last)
@@ -42,7 +41,7 @@ def enter_limit(c: st.Core, row: int, ts: int, arriving: bool) -> None:
         put(c, row, st.RESTING)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def enter_triggered(c: st.Core, row: int, ts: int) -> None:
     triggered(c, row, ts)
     if has_limit(c, row):
@@ -51,7 +50,7 @@ def enter_triggered(c: st.Core, row: int, ts: int) -> None:
         put(c, row, st.TAKING)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def arrive(c: st.Core, row: int, ts: int) -> None:
     kind = c.orders[st.TYPE, row]
     if kind == st.LIMIT_ORDER:
@@ -74,7 +73,7 @@ def arrive(c: st.Core, row: int, ts: int) -> None:
         put(c, row, st.STOPPED)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def run_stops(c: st.Core, ts: int) -> None:
     reference = c.s[st.LAST]
     for side in range(2):
@@ -89,7 +88,7 @@ def run_stops(c: st.Core, ts: int) -> None:
     c.s[st.N_TRAIL] = compact(c, c.trails, c.s[st.N_TRAIL], st.TRAILED)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def take_one(c: st.Core, row: int, ts: int, price: int, offered: int) -> int:
     """A taking order at a print of its side; returns what it filled."""
     tif = c.orders[st.TIF, row]
@@ -100,7 +99,7 @@ def take_one(c: st.Core, row: int, ts: int, price: int, offered: int) -> int:
             c.orders[st.PLACE, row] = st.AWAY
             put(c, row, st.RESTING)
         return 0
-    if tif == st.FOK and offered < wanted(c, row):
+    if tif == st.FOK and offered < max(1, wanted(c, row)):
         end(c, row, st.S_EXPIRED, st.R_FOK, ts)
         return 0
     got = fill(c, row, ts, price, offered, 0)
@@ -109,7 +108,7 @@ def take_one(c: st.Core, row: int, ts: int, price: int, offered: int) -> int:
     return got
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def run_takers(c: st.Core, side: int, price: int, offered: int, ts: int) -> int:
     n = c.s[st.N_TAKE]
     for i in range(n):
@@ -120,7 +119,7 @@ def run_takers(c: st.Core, side: int, price: int, offered: int, ts: int) -> int:
     return int(offered)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def run_resting(c: st.Core, side: int, price: int, offered: int, ts: int) -> int:
     key = price if side == st.BUY else -price
     offered = fill_through(c, side, key, offered, ts)
@@ -129,7 +128,7 @@ def run_resting(c: st.Core, side: int, price: int, offered: int, ts: int) -> int
     return int(offered)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def on_print(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
     price, offered, aggressor = t.prints[0, at], t.prints[1, at], t.prints[2, at]
     if aggressor != st.SELL:

@@ -27,7 +27,7 @@ and quantity unit). "Own" means ours. Symbols do not interact.
     Before each fill of a reduce_only order its quantity is clipped to what still reduces our net
     position in the symbol (of this run, from `initial_positions`). Nothing to reduce when it would
     fill: CANCELED (reduce_only). After a fill, nothing left to reduce and quantity remaining:
-    CANCELED (reduce_only). FOK asks for the clipped quantity. Position changes with each fill.
+    CANCELED (reduce_only). FOK asks for the clipped quantity, and at least for something to be there. Position changes with each fill.
     A GTD order that arrives at or after its expiry is EXPIRED (gtd). On arrival the checks run in
     this order: expired, OCO group closed, then the rules of the fidelity. Cancel -> CANCELED
     (requested), expiry -> EXPIRED (gtd), if the order is still live.

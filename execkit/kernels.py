@@ -1,0 +1,37 @@
+"""`kernel`: compiled functions whose cache on disk knows all the sources that it was made from.
+
+numba looks only at the file of a function to decide whether its cached machine code is fresh. A
+kernel that calls one in another file would go on with the old code of the other, and with arrays
+laid out anew that means wrong fills or a crash. So the cache is stamped with a digest of every
+source file that uses this module.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from numba import njit
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(function: F) -> F:
+    """Compile on first call, without the GIL, and keep the machine code on disk."""
+    dispatcher = njit(nogil=True, cache=True)(function)
+    dispatcher._cache._cache_file._source_stamp = (sources_digest(),)
+    return dispatcher
+
+
+@cache
+def sources_digest() -> str:
+    """Digest of all source files of the package that hold kernels."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        source = path.read_bytes()
+        if b"execkit.kernels" in source or path.name == "state.py":
+            digest.update(path.name.encode() + source)
+    return digest.hexdigest()
