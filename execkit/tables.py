@@ -344,10 +344,10 @@ def _one_venue_per_symbol(table: Table) -> None:
 
 
 def _times(frame: pd.DataFrame) -> np.ndarray:
-    if "ts_ns" in frame.columns:
-        return column_to_ns(frame["ts_ns"], "ts_ns")
-    if "time" in frame.columns:
-        return column_to_ns(frame["time"], "time")
+    for name in ("ts_ns", "time"):
+        if name in frame.columns:
+            _refuse(frame[name].isna().to_numpy(), frame[name], name, "give every row a time")
+            return column_to_ns(frame[name], name)
     if isinstance(frame.index, pd.DatetimeIndex):
         return column_to_ns(frame.index, "index")
     raise InvalidInput(
