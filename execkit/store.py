@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
@@ -174,10 +174,8 @@ class Store:
             if frame is not None:
                 staged[name] = ingest.simulated(name, frame, constant)
         with self._writing() as db:
-            owner = db.execute(
-                "SELECT journal_id FROM runs WHERE run_id = ? AND journal_id IS NOT NULL", [run_id]
-            ).fetchone()
-            if owner:
+            owner = "SELECT journal_id FROM runs WHERE run_id = ? AND journal_id IS NOT NULL"
+            if db.execute(owner, [run_id]).fetchall():
                 raise InvalidInput("run_id", run_id, "belongs to a journal; choose another")
             for name in TABLES:
                 db.execute(f"DELETE FROM {name} WHERE run_id = ?", [run_id])
@@ -231,39 +229,53 @@ class Store:
         counts = {"fills": 0, "orders": 0} | {name: int(number) for name, number in found}
         faults = ("missing", "doubled", "different", "extra")
         problems += [f"{counts[n]} {n} rows of orders or fills" for n in faults if counts[n]]
-        return StoreReport(
-            journal.journal_id, journal.last_seq(), seq, counts["fills"], counts["orders"],
-            counts["repeated"], problems,
-        )  # fmt: skip
+        last, repeated = journal.last_seq(), counts["repeated"]
+        fills, orders = counts["fills"], counts["orders"]
+        return StoreReport(journal.journal_id, last, seq, fills, orders, repeated, problems)
 
     # -- inside -----------------------------------------------------------------------------
 
     def _carry_over(self, fresh: Path, journal_id: str) -> None:
-        """Copy what does not come from this journal; set an unreadable old file aside."""
-        owned = "run_id IN (SELECT run_id FROM old.runs WHERE journal_id = $1)"
+        """Copy what does not come from this journal; set what cannot be read aside."""
+        log = self.path.with_name(self.path.name + ".wal")
         with thread_lock(self.path, self.write_timeout_s), _connect(fresh, False) as db:
-            attach = f"ATTACH '{quoted(self.path)}' AS old (READ_ONLY)"
             try:
-                retry(lambda: db.execute(attach), duckdb.Error, self.path, self.write_timeout_s)
-                db.execute("BEGIN")
-                for name in (*TABLES, "watermarks"):
-                    there = {r[0] for r in db.execute(f"DESCRIBE old.{name}").fetchall()}
-                    here = [r[0] for r in db.execute(f"DESCRIBE {name}").fetchall()]
-                    columns = ", ".join(f'"{c}"' for c in here if c in there)
-                    ours = "journal_id = $1" if name in ("runs", "watermarks") else owned
-                    db.execute(
-                        f"INSERT INTO {name} ({columns}) SELECT {columns} FROM old.{name} "
-                        f"WHERE NOT coalesce({ours}, false)",
-                        [journal_id],
-                    )
-                db.execute("COMMIT")
-            except (StoreCorrupt, InvalidInput, duckdb.Error) as error:
-                problem = error
-                if isinstance(error, duckdb.Error):
-                    problem = translated(error, self.path)
-                    if not isinstance(problem, (StoreCorrupt, duckdb.CatalogException)):
-                        raise problem from error
-                os.replace(self.path, self.path.with_name(self.path.name + ".broken"))
+                self._copy_old(db, journal_id)
+                return
+            except (StoreCorrupt, InvalidInput):
+                # Each close folds the log into the file, so the file alone is whole, and at most
+                # one write behind: a full disk can leave a log that DuckDB 2.0 does not replay.
+                has_log = log.exists()
+            if has_log:
+                os.replace(log, log.with_name(log.name + ".broken"))
+                with suppress(StoreCorrupt, InvalidInput):
+                    self._copy_old(db, journal_id)
+                    return
+        os.replace(self.path, self.path.with_name(self.path.name + ".broken"))
+
+    def _copy_old(self, db: duckdb.DuckDBPyConnection, journal_id: str) -> None:
+        attach = f"ATTACH '{quoted(self.path)}' AS old (READ_ONLY)"
+        retry(lambda: db.execute(attach), duckdb.Error, self.path, self.write_timeout_s)
+        owned = "run_id IN (SELECT run_id FROM old.runs WHERE journal_id = $1)"
+        db.execute("BEGIN")
+        try:
+            for name in (*TABLES, "watermarks"):
+                there = {r[0] for r in db.execute(f"DESCRIBE old.{name}").fetchall()}
+                here = [r[0] for r in db.execute(f"DESCRIBE {name}").fetchall()]
+                columns = ", ".join(f'"{c}"' for c in here if c in there)
+                ours = "journal_id = $1" if name in ("runs", "watermarks") else owned
+                db.execute(
+                    f"INSERT INTO {name} ({columns}) SELECT {columns} FROM old.{name} "
+                    f"WHERE NOT coalesce({ours}, false)",
+                    [journal_id],
+                )
+            db.execute("COMMIT")
+        except duckdb.Error as error:
+            db.execute("ROLLBACK")
+            missing = isinstance(error, duckdb.CatalogException)
+            raise (StoreCorrupt(str(error)) if missing else translated(error, self.path)) from error
+        finally:
+            db.execute("DETACH old")
 
     @contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -275,10 +287,8 @@ class Store:
     def _writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """One transaction on the open file: committed at the end, or nothing of it."""
         self._ensure()
-        with (
-            exclusive(self.path, self.write_timeout_s),
-            self._connected(False, self.write_timeout_s) as db,
-        ):
+        wait = self.write_timeout_s
+        with exclusive(self.path, wait), self._connected(False, wait) as db:
             db.execute("BEGIN")
             yield db
             db.execute("COMMIT")
@@ -312,6 +322,7 @@ class Store:
 
 
 def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
+    # DuckDB 2 wants each result read to its end: fetchall, never fetchone.
     db = duckdb.connect(str(path), read_only=read_only)
     db.execute("SET TimeZone='UTC'; SET python_enable_replacements=false")
     return db
@@ -330,15 +341,15 @@ def _make(path: Path) -> None:
 
 def _check_version(db: duckdb.DuckDBPyConnection, path: Path) -> None:
     try:
-        found = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+        found = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchall()
     except duckdb.CatalogException:
-        found = None
-    if found is None:
+        found = []
+    if not found:
         raise InvalidData(f"{path} is a DuckDB file, but not an execkit store: choose another path")
-    if found[0] != str(SCHEMA_VERSION):
+    if found[0][0] != str(SCHEMA_VERSION):
         raise InvalidData(
-            f"{path} has schema {found[0]}, this execkit has {SCHEMA_VERSION}: run `execkit store "
-            "rebuild`, or upgrade execkit"
+            f"{path} has schema {found[0][0]}, this execkit has {SCHEMA_VERSION}: run `execkit "
+            "store rebuild`, or upgrade execkit"
         )
 
 
@@ -353,8 +364,8 @@ def _staged(db: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> It
 
 def _watermark(db: duckdb.DuckDBPyConnection, journal_id: str) -> tuple[int, str]:
     query = "SELECT seq, hash FROM watermarks WHERE journal_id = ?"
-    row = db.execute(query, [journal_id]).fetchone()
-    return (int(row[0]), str(row[1])) if row else (0, "")
+    rows = db.execute(query, [journal_id]).fetchall()
+    return (int(rows[0][0]), str(rows[0][1])) if rows else (0, "")
 
 
 def _file(
@@ -364,8 +375,8 @@ def _file(
     for name in ("order_events", "fills"):
         staged.setdefault(name, ingest.empty(name))
     me = {"journal_id": journal_id}
-    sums = {t: f"SELECT count(*) FROM {t}" for t in staged}
-    before = {t: db.execute(sums[t]).fetchone()[0] for t in staged}
+    count = " UNION ALL ".join(f"SELECT '{t}', count(*) FROM {t}" for t in staged)
+    before = dict(db.execute(count).fetchall())
     with _staged(db, staged):
         if "runs" in staged:
             db.execute(ingest_sql.RUNS)
@@ -381,7 +392,7 @@ def _file(
             text = ingest_sql.MARKET if name == "quotes" else ingest_sql.PLAIN
             db.execute(text.format(table=name))
         db.execute(ingest_sql.STATES)
-    after = {t: db.execute(sums[t]).fetchone()[0] for t in staged}
+    after = dict(db.execute(count).fetchall())
     return {t: (staged[t].num_rows, after[t] - before[t]) for t in staged}
 
 

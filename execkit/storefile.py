@@ -168,6 +168,6 @@ def translated(error: Exception, path: Path, waited_s: float = 0.0) -> Exception
         return InvalidInput("path", str(path), fix)
     if "newer version" in text or "version number" in text:
         return InvalidData(f"{path} was written by a newer DuckDB: upgrade duckdb, or rebuild it")
-    if type(error).__name__ in _DAMAGE:
+    if type(error).__name__ in _DAMAGE or "Corrupt database" in text or "replaying WAL" in text:
         return StoreCorrupt(f"{path} cannot be read ({first}): run `execkit store rebuild`")
     return error
