@@ -41,7 +41,7 @@ def to_ns(value: object, field: str = "time") -> int:
         stamp = pd.Timestamp(value)
     except ValueError as error:
         raise InvalidInput(field, value, f"not a time ({error})") from None
-    if stamp is pd.NaT:
+    if pd.isna(stamp):
         raise InvalidInput(field, value, "not a time")
     if stamp.tzinfo is None:
         raise InvalidInput(

@@ -30,10 +30,10 @@ LAYERS = (
     "clock timeframes config chain",
     "book tables instruments rebuild checks combine market",
     "sources models positions limits risk order_table metrics",
-    "journal records venues matching simulator results algos sample toy "
+    "journal lifecycle records recovery venues matching simulator results algos sample toy "
     "store schema ingest ingest_sql storefile",
     "dashboards outlets orders",
-    "monitor",
+    "monitor driver account bookkeeping signals protection gate",
     "engine",
     "desk",
     "runner demo",
@@ -87,6 +87,7 @@ BANNED_WORDS = {
 # What is allowed may depend on the world; what is done never does.
 MODE_DECIDES = {
     "limits:live_limits": "live will not start without limits that somebody set",
+    "gate:checked": "an engine says which mode it is in, and its venues must agree",
     "risk:paper_only": "without a guard only paper may be sent",
     "ingest:market_of": "live runs share the venue's market; a replay has its own",
 }

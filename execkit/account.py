@@ -1,0 +1,136 @@
+"""Account: marks, equity and the snapshots that risk checks look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from math import isfinite
+
+from execkit.clock import Clock
+from execkit.domain import ExecutionOrder, Instrument
+from execkit.limits import AccountSnapshot
+from execkit.orders import OrderManager
+from execkit.positions import PositionTracker, Valuation
+from execkit.venues.base import Quote, Venue
+from execkit.words import ZERO, Number, Side, positive
+
+_TWO = Decimal(2)
+
+
+def mid_of(quote: Quote | None) -> Decimal | None:
+    """Exact mid of an uncrossed book, the last price where there is no book, else None."""
+    if quote is None:
+        return None
+    if quote.bid < quote.ask:
+        return (Decimal(repr(float(quote.bid))) + Decimal(repr(float(quote.ask)))) / _TWO
+    return Decimal(repr(float(quote.mid))) if isfinite(quote.mid) else None
+
+
+def reference_of(quote: Quote | None) -> Decimal | None:
+    """The mid, or else the last price, or else the one side that is shown."""
+    mid = mid_of(quote)
+    if mid is not None or quote is None:
+        return mid
+    shown = (x for x in (quote.last, quote.bid, quote.ask) if isfinite(x) and x > 0)
+    return next((Decimal(repr(float(x))) for x in shown), None)
+
+
+class Account:
+    """Parameters
+    ----------
+    starting_equity : in `currency`; 100,000 if not given, which live does not accept.
+    currency : of equity and exposure; "" takes the first quote currency listed.
+    rates : units of `currency` per unit of other currencies, for fees and profits that are not in
+        it; without one that is needed, equity is not known, and risk checks refuse.
+    """
+
+    def __init__(
+        self,
+        venues: Iterable[Venue],
+        tracker: PositionTracker,
+        orders: OrderManager,
+        clock: Clock,
+        *,
+        starting_equity: Number | None = None,
+        currency: str = "",
+        rates: Mapping[str, Number] | None = None,
+    ) -> None:
+        self.venues = {venue.name: venue for venue in venues}
+        self.tracker, self.orders, self.clock = tracker, orders, clock
+        self.given = starting_equity is not None
+        self.starting_equity = positive(
+            starting_equity if starting_equity is not None else 100_000, "starting_equity"
+        )
+        self.rates = {coin: positive(rate, "rates") for coin, rate in (rates or {}).items()}
+        listed = [(v.name, i) for v in self.venues.values() for i in v.instruments.values()]
+        for name, instrument in listed:
+            tracker.register(instrument, name)
+        self.currency = currency or next((i.quote for _, i in listed if i.quote), "")
+
+    def mark(self) -> None:
+        """Value open positions at the last price of their venue."""
+        for held in self.tracker.open_positions():
+            venue = self.venues.get(held.venue)
+            price = reference_of(venue.quote(held.symbol)) if venue is not None else None
+            if price is not None:
+                held.current_price = price
+
+    def valuation(self) -> Valuation:
+        return self.tracker.valuation(self.currency, self.rates)
+
+    def equity(self) -> tuple[Decimal | None, str]:
+        """(equity, "") or (None, what is missing)."""
+        value = self.valuation()
+        if value.unpriced:
+            coins = ", ".join(value.unpriced)
+            return None, f"{coins} has no price in {self.currency}; pass rates={{...}}"
+        return self.starting_equity + value.total, ""
+
+    def snapshot(self, order: ExecutionOrder, *, exposure: bool) -> AccountSnapshot:
+        """What the limits see. exposure : whether to sum up the worst case of all symbols."""
+        venue = self.venues[order.venue]
+        quote, now_ns = venue.quote(order.symbol), self.clock.now_ns()
+        self.mark()
+        equity, note = self.equity()
+        here = (order.venue, order.symbol)
+        held = {(p.venue, p.symbol): p.quantity for p in self.tracker.open_positions()}
+        pending = self._pending()
+        buys, sells = pending.get(here, (ZERO, ZERO))
+        elsewhere = ZERO
+        if exposure:
+            for key in (held.keys() | pending.keys()) - {here}:
+                elsewhere += self._worst(key, held.get(key, ZERO), *pending.get(key, (ZERO, ZERO)))
+        return AccountSnapshot(
+            now_ns=now_ns,
+            instrument=venue.instruments[order.symbol],
+            reference_price=reference_of(quote),
+            quote_age_ns=max(0, now_ns - quote.ts_ns) if quote is not None else 0,
+            equity=equity,
+            equity_given=self.given,
+            equity_note=note,
+            position=held.get(here, ZERO),
+            pending_buys=buys,
+            pending_sells=sells,
+            symbols_at_risk=frozenset(held) | frozenset(pending),
+            exposure_elsewhere=elsewhere,
+            open_orders=len(self.orders.ledger.live),
+        )
+
+    def _pending(self) -> dict[tuple[str, str], tuple[Decimal, Decimal]]:
+        """What live orders that can add risk may still buy and sell, UNKNOWN ones in full."""
+        out: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
+        for order in self.orders.ledger.live.values():
+            if order.reduce_only:
+                continue
+            key, left = (order.venue, order.symbol), max(ZERO, order.remaining_quantity)
+            buys, sells = out.get(key, (ZERO, ZERO))
+            out[key] = (buys + left, sells) if order.side is Side.BUY else (buys, sells + left)
+        return out
+
+    def _worst(self, key: tuple[str, str], held: Decimal, buys: Decimal, sells: Decimal) -> Decimal:
+        venue = self.venues.get(key[0])
+        instrument: Instrument | None = venue.instruments.get(key[1]) if venue else None
+        price = reference_of(venue.quote(key[1])) if venue else None
+        if instrument is None or price is None:
+            return Decimal("Infinity")  # without a price no limit on exposure can be kept
+        return instrument.notional(max(abs(held + buys), abs(held - sells)), price)

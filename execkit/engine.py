@@ -1,0 +1,407 @@
+"""ExecutionEngine: signal -> checks -> order -> fill -> position, in every world the same.
+
+The engine does not know whether a venue is paper or real: mode is a property of the venue and is
+stamped on each order. Venues enqueue, one writer applies (`execkit.driver`), and what the engine
+does about it (protection, timeouts, closing) goes through the same checks as a strategy's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from execkit import records
+from execkit.account import Account
+from execkit.bookkeeping import Bookkeeper
+from execkit.clock import NS_PER_S, Clock
+from execkit.domain import ExecutionOrder, Position, TradingSignal
+from execkit.driver import Driver, OnTime, default_clock, open_markets
+from execkit.errors import FixRequest, InvalidInput, StopTrading
+from execkit.gate import ExecutionResult, Gate, checked
+from execkit.journal import Journal
+from execkit.monitor import OrderMonitor
+from execkit.orders import OrderManager
+from execkit.positions import PositionTracker
+from execkit.recovery import venue_gone
+from execkit.risk import RiskGuard
+from execkit.signals import NoPosition, new_order, order_of
+from execkit.venues.base import ReplayVenue, Venue, VenueUpdate
+from execkit.words import (
+    ExecutionMode,
+    ExecutionStatus,
+    Number,
+    OrderType,
+    Side,
+    new_client_order_id,
+    positive,
+)
+
+if TYPE_CHECKING:
+    from execkit.store import Store
+
+__all__ = ["ExecutionEngine", "ExecutionResult"]
+
+_S = ExecutionStatus
+_STOP_ATTEMPTS = 5
+
+
+class ExecutionEngine:
+    """Parameters
+    ----------
+    exchanges : venues by the name that signals are routed with.
+    order_manager, position_tracker, risk_guard, order_monitor : parts to use instead of new ones.
+    execution_mode : must be the mode of every venue.
+    clock : default: a ReplayClock at the first event of the venues' recorded data if they all have
+        some, else a LiveClock.
+    journal : makes intents and events durable; None keeps them in memory. store : takes the journal
+        in when the engine stops.
+    run_id : names the run; giving the id of an earlier run resumes it from the journal.
+    order_timeout_s : orders of signals and `submit_order` still live after it are canceled.
+    starting_equity, account_currency, rates : see `Account`; 100,000 if not given (paper and demo).
+    settle_timeout_s : how long `execute_signal` waits for its order to fill or be taken.
+    equity_interval_s : how often equity is marked and recorded while a position is open.
+    group_commit : for replays: how many journal records may wait for one commit.
+    """
+
+    def __init__(
+        self,
+        exchanges: Mapping[str, Venue],
+        order_manager: OrderManager | None = None,
+        position_tracker: PositionTracker | None = None,
+        risk_guard: RiskGuard | None = None,
+        order_monitor: OrderMonitor | None = None,
+        execution_mode: ExecutionMode | str = ExecutionMode.PAPER,
+        *,
+        clock: Clock | None = None,
+        journal: Journal | None = None,
+        store: Store | None = None,
+        run_id: str | None = None,
+        order_timeout_s: float | None = None,
+        starting_equity: Number | None = None,
+        account_currency: str = "",
+        rates: Mapping[str, Number] | None = None,
+        settle_timeout_s: float = 5.0,
+        equity_interval_s: float = 60.0,
+        group_commit: int = 0,
+    ) -> None:
+        self.mode = ExecutionMode.of(execution_mode, "execution_mode")
+        self.exchanges = checked(exchanges, self.mode)
+        self._own_clock = clock is None
+        self.clock = clock or default_clock(list(self.exchanges.values()))
+        self.run_id, self._resumes = run_id or new_client_order_id(), run_id is not None
+        self.order_manager = order_manager or OrderManager()
+        self.position_tracker = position_tracker or PositionTracker()
+        self.risk_guard = risk_guard or RiskGuard()
+        self.order_monitor = order_monitor or OrderMonitor()
+        self.store = store
+        timeout_ns = 0 if order_timeout_s is None else _ns(order_timeout_s, "order_timeout_s")
+        self._settle_ns = _ns(settle_timeout_s, "settle_timeout_s")
+        self._interval_ns = _ns(equity_interval_s, "equity_interval_s")
+        self._valuing = False
+        self.total_signals = self.successful_executions = 0
+        self.failure: StopTrading | None = None
+        venues = list(self.exchanges.values())
+        if group_commit and not all(isinstance(venue, ReplayVenue) for venue in venues):
+            raise InvalidInput("group_commit", group_commit, "only replays may delay durability")
+        self._recorder = self.order_manager.recorder
+        self._recorder.attach(journal, self.run_id, group_commit)
+        self.account = Account(
+            venues,
+            self.position_tracker,
+            self.order_manager,
+            self.clock,
+            starting_equity=starting_equity,
+            currency=account_currency,
+            rates=rates,
+        )
+        self._assemble(venues, timeout_ns)
+
+    def _assemble(self, venues: list[Venue], timeout_ns: int) -> None:
+        """Give the parts one clock and each other."""
+        self._driver = Driver(self.clock, venues, self.order_manager.tasks, self._apply)
+        for part in (self.order_manager, self.risk_guard, self.order_monitor):
+            part.clock = self.clock
+        self.books = Bookkeeper(
+            self.account,
+            self.order_manager,
+            self.position_tracker,
+            self.risk_guard,
+            self.order_monitor,
+        )
+        self.gate = Gate(
+            self.exchanges, self.account, self.books, self._driver, timeout_ns=timeout_ns
+        )
+        self.protector = self.gate.protector
+        self.order_monitor.wait = self.wait_until
+        for venue in venues:
+            venue.listen(self.books.listener(venue, self._driver.receive))
+
+    # -- running ----------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect the venues, resume an earlier run of this id, begin to apply updates."""
+        if self.gate.open:
+            return
+        for venue in self.exchanges.values():
+            await venue.connect()
+            open_markets(venue)
+        if self._own_clock and self._driver.replays:
+            for paper in self._driver.paper:
+                paper.advance(self.clock.now_ns())
+        if self._resumes:
+            self._resume()
+        now_ns, names = self.clock.now_ns(), sorted(v.name for v in self.exchanges.values())
+        settings = {
+            "limits": records.numbers(asdict(self.risk_guard.limits)),
+            "starting_equity": self.account.starting_equity,
+            "account_currency": self.account.currency,
+            "order_timeout_s": self.gate.timeout_ns / NS_PER_S,
+        }
+        body = records.run(self.mode, names, now_ns, settings)
+        self._recorder.add("run", body, now_ns)
+        self.gate.open = True
+        self.books.value(now_ns)
+        self.books.commit()
+        self._driver.start()
+
+    async def stop(self, *, cancel_orders: bool = False) -> None:
+        """Stop applying updates and close the venues. Live orders stay with their venues unless
+        `cancel_orders`; a paper venue dies with its process, and its orders with it."""
+        if not self.gate.open:
+            return
+        if cancel_orders:
+            await self._cancel_all("engine_stopped")
+        await self._driver.stop()
+        self.books.value(self.clock.now_ns())
+        self._recorder.flush(force=True)
+        for venue in self.exchanges.values():
+            await venue.close()
+        self.gate.open = False
+        if self.store is not None and self._recorder.journal is not None:
+            self.store.ingest(self._recorder.journal)
+
+    def _resume(self) -> None:
+        """Take up the orders and positions that the journal has of this run. A venue that lives
+        in this process has lost its orders, which ends them; others are asked later."""
+        found = self.order_manager.recover(run_id=self.run_id)
+        for fill in found.fills:
+            self.position_tracker.apply(fill)
+        paper = {venue.name for venue in self._driver.paper}
+        lost = [order for order in found.unknown if order.venue in paper]
+        self.books.apply(venue_gone(lost, self.clock.now_ns()))
+
+    async def replay(
+        self,
+        until_ns: int | None = None,
+        on_time: OnTime | None = None,
+        *,
+        every_ns: int = 0,
+    ) -> None:
+        """Move recorded markets and the clock forward, the same way every time.
+
+        until_ns : where to stop; None runs to the end of the data and all answers. on_time : called
+        with the time after each market event (at most once per `every_ns`); may be a coroutine
+        function and may send orders. Raises what stopped trading, e.g. `JournalUnwritable`.
+        """
+        self.gate.must_be_open()
+        await self._driver.drive(until_ns, on_time=on_time, every_ns=every_ns)
+        self.books.value(self.clock.now_ns())
+        self.books.commit()
+        if self.failure is not None:
+            raise self.failure
+
+    async def wait_until(self, done: Callable[[], bool], deadline_ns: int) -> None:
+        """Return when `done()` holds or the clock reaches the deadline; see `Driver`."""
+        await self._driver.wait_until(done, deadline_ns)
+
+    def _apply(self, batch: list[VenueUpdate]) -> None:
+        touched = self.books.apply(batch)
+        try:
+            self.books.commit()
+        except StopTrading as error:
+            self.failure = error
+            self.risk_guard.halt(f"{type(error).__name__}: {error}")
+        self.protector.review(touched)
+        if not self._valuing:
+            self._value_later(bool(self.position_tracker.open_positions()))
+
+    def _value(self) -> None:
+        self.books.value(self.clock.now_ns())
+        self._value_later(bool(self.position_tracker.open_positions()))
+
+    def _value_later(self, wanted: bool) -> None:
+        self._valuing = wanted
+        if wanted:
+            self._driver.at(self.clock.now_ns() + self._interval_ns, self._value)
+
+    # -- sending ----------------------------------------------------------------------------
+
+    async def execute_signal(self, signal: TradingSignal, exchange_name: str) -> ExecutionResult:
+        """Act on a signal. Nothing raises for a signal that cannot be followed: see the result.
+
+        Returns when a market order has ended or a limit order was taken, at the latest after
+        `settle_timeout_s`; inside a replay at once. On a ReplayClock this moves the market.
+        """
+        self.total_signals += 1
+        try:
+            venue = self.gate.venue(exchange_name)
+            order = order_of(signal, venue.name, self.position_tracker)
+        except FixRequest as error:
+            return ExecutionResult.of(error)
+        body = records.signal(signal, venue.name, self.mode)
+        now_ns = self.clock.now_ns()
+        self._recorder.add("signal", body, now_ns, order.client_order_id)
+        result = await self.gate.place(order, exchange_name, signal)
+        if result.success:
+            await self._settle(order)
+            result = self.gate.result(order)
+        self.successful_executions += result.success
+        return result
+
+    async def submit_order(self, order: ExecutionOrder, exchange_name: str) -> ExecutionResult:
+        """Send a ready order through the same checks; returns when the venue was handed it."""
+        return await self.gate.place(order, exchange_name)
+
+    def schedule(
+        self,
+        order: ExecutionOrder,
+        exchange_name: str,
+        ts_ns: int,
+        cancel_ts_ns: int | None = None,
+    ) -> None:
+        """Submit `order` when the clock reaches `ts_ns`, before the market moves at that time, and
+        ask for its cancel at `cancel_ts_ns`. What became of it: `order.status`, `orders`."""
+        self.gate.must_be_open()
+        self.gate.venue(exchange_name)
+        spawn, manager = self.order_manager.tasks.spawn, self.order_manager
+        self._driver.at(ts_ns, lambda: spawn(self.gate.place(order, exchange_name)))
+        if cancel_ts_ns is not None:
+            self._driver.at(cancel_ts_ns, lambda: spawn(manager.cancel_order(order)))
+
+    async def _settle(self, order: ExecutionOrder) -> None:
+        market = order.order_type is OrderType.MARKET
+
+        def settled() -> bool:
+            sent = order.status is not _S.SENDING and not market
+            return sent or order.is_done or order.status is _S.UNKNOWN
+
+        await self.wait_until(settled, self.clock.now_ns() + self._settle_ns)
+
+    # -- getting out ------------------------------------------------------------------------
+
+    async def close_position(
+        self, symbol: str, exchange_name: str | None = None, reason: str = "requested"
+    ) -> ExecutionResult:
+        """Close a position at market. Its stop and target stay until the closing order has
+        filled, and go then. exchange_name may be left out where only one venue holds it."""
+        try:
+            venue = self.gate.venue(exchange_name).name if exchange_name is not None else None
+            self.gate.must_be_open()
+            held = self.position_tracker.get_position(symbol, venue)
+            if held is None:
+                raise NoPosition("symbol", symbol, "there is no open position in it")
+        except FixRequest as error:
+            return ExecutionResult.of(error)
+        result = await self._close(held, reason)
+        if result.success and result.order is not None:
+            await self._settle(result.order)
+            result = self.gate.result(result.order)
+        return result
+
+    async def _close(self, held: Position, reason: str) -> ExecutionResult:
+        side = Side.SELL if held.quantity > 0 else Side.BUY
+        order = new_order(held.symbol, side, abs(held.quantity), reduce_only=True, reason=reason)
+        order.venue = held.venue
+        return await self.gate.place_exit(order)
+
+    async def emergency_stop_all(self) -> dict[str, list[Any]]:
+        """Latch, cancel every live order, close every position at market, and see that it is so.
+
+        Nothing that adds risk is sent from here on until `deactivate_circuit_breaker`. Returns
+        cancelled_orders (ids the venues confirmed), closed_positions (symbols that are flat),
+        failed (what could not be done, with the reason) and pending (asked, not yet confirmed;
+        inside a replay, where no time passes, everything is).
+        """
+        self.risk_guard.halt("emergency stop")
+        self.protector.release()
+        orders, held = self.order_manager.open_orders(), self.position_tracker.open_positions()
+        failed: list[dict[str, str]] = []
+        await self._cancel_all("emergency_stop")
+        for _ in range(_STOP_ATTEMPTS):
+            failed.clear()
+            for position in self.position_tracker.open_positions():
+                result = await self._close(position, "emergency_stop")
+                if not result.success:
+                    failed.append({"symbol": position.symbol, "error": result.error})
+            await self._quiet()
+            if self._driver.driving or not self.position_tracker.open_positions():
+                break
+        left = [order.client_order_id for order in orders if order.status.is_live]
+        left += [position.symbol for position in held if position.quantity]
+        return {
+            "cancelled_orders": [o.client_order_id for o in orders if o.status is _S.CANCELED],
+            "closed_positions": [position.symbol for position in held if not position.quantity],
+            "failed": failed,
+            "pending": left,
+        }
+
+    async def _cancel_all(self, reason: str) -> None:
+        for order in self.order_manager.open_orders():
+            await self.order_manager.cancel_order(order, reason=reason)
+        await self._quiet()
+
+    async def _quiet(self) -> None:
+        """Wait until no order is live, at most `settle_timeout_s`."""
+        live = self.order_manager.ledger.live
+        await self.wait_until(lambda: not live, self.clock.now_ns() + self._settle_ns)
+
+    def activate_circuit_breaker(self, reason: str) -> None:
+        """Only orders that reduce exposure pass until `deactivate_circuit_breaker`."""
+        self.risk_guard.activate_circuit_breaker(reason)
+        self.books.commit()
+
+    def deactivate_circuit_breaker(self) -> None:
+        """Close the breaker, and end the halt of an emergency stop."""
+        self.risk_guard.deactivate_circuit_breaker()
+        self.risk_guard.resume()
+        self.books.commit()
+
+    # -- looking ----------------------------------------------------------------------------
+
+    @property
+    def positions(self) -> list[Position]:
+        """Open positions."""
+        return self.position_tracker.open_positions()
+
+    @property
+    def orders(self) -> dict[str, ExecutionOrder]:
+        """All orders of this run, by id."""
+        return self.order_manager.orders
+
+    def get_performance_metrics(self) -> dict[str, Any]:
+        """The guide's nested figures; None where nothing was measured."""
+        equity, _ = self.account.equity()
+        total, good = self.total_signals, self.successful_executions
+        stats = self.position_tracker.get_portfolio_stats(
+            self.account.starting_equity, self.account.rates
+        )
+        return {
+            "engine": {
+                "mode": self.mode.value,
+                "run_id": self.run_id,
+                "total_signals": total,
+                "successful_executions": good,
+                "success_rate": 100 * good / total if total else None,
+                "equity": None if equity is None else float(equity),
+                "open_orders": len(self.order_manager.ledger.live),
+                "alarms": len(self.order_manager.alarms),
+            },
+            "positions": stats,
+            "risk": self.risk_guard.get_risk_status(),
+            "monitoring": self.order_monitor.get_metrics_summary(),
+        }
+
+
+def _ns(seconds: float, name: str) -> int:
+    return round(positive(seconds, name) * NS_PER_S)

@@ -1,0 +1,179 @@
+"""Gate: the one way out. Every order, of a strategy or of the engine itself, passes it.
+
+Routing, the instrument's grid, the risk checks, the journal, and only then the venue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from execkit.account import Account, reference_of
+from execkit.bookkeeping import Bookkeeper, fit
+from execkit.clock import Clock
+from execkit.domain import ExecutionOrder, Position, TradingSignal
+from execkit.driver import Driver
+from execkit.errors import FixRequest, InvalidInput
+from execkit.limits import AccountSnapshot
+from execkit.monitor import OrderMonitor
+from execkit.orders import OrderManager, instrument_of
+from execkit.positions import PositionTracker
+from execkit.protection import Protector
+from execkit.risk import Approved, Refused, RiskGuard
+from execkit.signals import NoPosition
+from execkit.venues.base import Venue
+from execkit.words import ExecutionMode, ExecutionStatus
+
+_S = ExecutionStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionResult:
+    """What became of a request. success : the order was sent and not turned down.
+
+    position : the open position in the symbol afterwards, None if there is none (yet). code : why
+    not, as a closed word: a refusal's code, invalid_input, no_position, rejected, expired,
+    canceled, unknown (sent, no answer: it is looked up, do not send again).
+    """
+
+    success: bool
+    order: ExecutionOrder | None = None
+    position: Position | None = None
+    error: str = ""
+    code: str = ""
+    refused: Refused | None = None
+
+    @classmethod
+    def of(cls, error: FixRequest, order: ExecutionOrder | None = None) -> ExecutionResult:
+        code = "no_position" if isinstance(error, NoPosition) else "invalid_input"
+        return cls(success=False, order=order, error=str(error), code=code)
+
+
+class Gate:
+    """Parameters
+    ----------
+    venues : by routing name. timeout_ns : after which a strategy's order is canceled, 0 = never.
+    """
+
+    def __init__(
+        self,
+        venues: Mapping[str, Venue],
+        account: Account,
+        books: Bookkeeper,
+        driver: Driver,
+        *,
+        timeout_ns: int = 0,
+    ) -> None:
+        self.venues, self.account, self.books, self.driver = venues, account, books, driver
+        self.timeout_ns = timeout_ns
+        self.open = False  # until the engine has started
+        self.clock: Clock = account.clock
+        self.orders: OrderManager = books.orders
+        self.tracker: PositionTracker = books.tracker
+        self.guard: RiskGuard = books.guard
+        self.monitor: OrderMonitor = books.monitor
+        self.protector = Protector(
+            self.orders, self.tracker, self.clock, self._place_leg, driver.at
+        )
+        self.orders.check = self.judge
+        self.guard.snapshot = self.snapshot
+
+    def venue(self, name: str) -> Venue:
+        found = self.venues.get(name)
+        if found is None:
+            known = ", ".join(sorted(self.venues))
+            raise InvalidInput("exchange_name", name, f"use one of: {known}")
+        return found
+
+    def must_be_open(self) -> None:
+        if not self.open:
+            raise InvalidInput("engine", "not started", "await engine.start() first")
+
+    async def place(
+        self,
+        order: ExecutionOrder,
+        exchange_name: str,
+        signal: TradingSignal | None = None,
+        *,
+        is_exit: bool = False,
+    ) -> ExecutionResult:
+        """Send `order`, or say why not. Raises only `StopTrading`, and then nothing was sent."""
+        try:
+            self.must_be_open()
+            venue = self.venue(exchange_name)
+            instrument = instrument_of(order, venue)
+            quote = venue.quote(order.symbol)
+            fit(order, instrument, reference_of(quote))
+        except FixRequest as error:
+            return ExecutionResult.of(error, order)
+        order.venue, order.mode = venue.name, venue.mode
+        order.created_ts_ns = self.clock.now_ns()
+        self.books.decided(order, quote)
+        answer = self.judge(order)
+        if isinstance(answer, Refused):
+            self.orders.refuse(order, answer, instrument)
+            return ExecutionResult(
+                success=False, order=order, error=str(answer), code=answer.code, refused=answer
+            )
+        if signal is not None and not order.reduce_only:
+            self.protector.watch(order, signal.stop_loss, signal.take_profit)
+        self.monitor.submitted(order, signal.ts_ns if signal is not None else None)
+        await self.orders.submit(answer, venue)
+        if self.timeout_ns and not is_exit:
+            self.driver.at(order.created_ts_ns + self.timeout_ns, lambda: self._time_out(order))
+        return self.result(order)
+
+    async def place_exit(self, order: ExecutionOrder) -> ExecutionResult:
+        """Send an order of the engine's own to `order.venue`."""
+        name = next(name for name, venue in self.venues.items() if venue.name == order.venue)
+        return await self.place(order, name, is_exit=True)
+
+    async def _place_leg(self, order: ExecutionOrder) -> bool:
+        return (await self.place_exit(order)).success
+
+    def judge(self, order: ExecutionOrder) -> Approved | Refused:
+        try:
+            at = self.snapshot(order)
+        except Exception as error:  # noqa: BLE001 - what cannot be looked at must not be approved
+            message = f"the account cannot be valued ({type(error).__name__}: {error})"
+            return Refused(code="limit_failed", message=message)
+        return self.guard.check(order, at)
+
+    def snapshot(self, order: ExecutionOrder) -> AccountSnapshot:
+        limited = self.guard.limits.max_exposure is not None
+        return self.account.snapshot(order, exposure=limited)
+
+    def result(self, order: ExecutionOrder) -> ExecutionResult:
+        """The outcome so far; an order that ended without any fill is no success."""
+        failed = order.status in (_S.UNKNOWN, _S.REJECTED)
+        failed = failed or (order.is_done and not order.filled_quantity)
+        return ExecutionResult(
+            success=not failed,
+            order=order,
+            position=self.tracker.get_position(order.symbol, order.venue),
+            error=f"{order.status.value}: {order.reason}" if failed else "",
+            code=order.status.value if failed else "",
+        )
+
+    def _time_out(self, order: ExecutionOrder) -> None:
+        if order.status.is_live and order.status is not _S.CANCEL_PENDING:
+            self.monitor.timeouts += 1
+            self.orders.tasks.spawn(self.orders.cancel_order(order, reason="timeout"))
+
+
+def checked(exchanges: Mapping[str, Venue], mode: ExecutionMode) -> dict[str, Venue]:
+    """The venues, if they all are of `mode` and have names of their own; else `InvalidInput`."""
+    if not exchanges:
+        raise InvalidInput("exchanges", exchanges, "give at least one venue by name")
+    names: set[str] = set()
+    for name, venue in exchanges.items():
+        if venue.mode is not mode:
+            raise InvalidInput(
+                "execution_mode",
+                mode.value,
+                f"venue {name!r} is {venue.mode.value}; make both the same",
+            )
+        if venue.name in names:
+            raise InvalidInput("exchanges", venue.name, "two venues have this name; rename one")
+        names.add(venue.name)
+    return dict(exchanges)

@@ -1,0 +1,158 @@
+"""Orders rebuilt from a journal, by the same ledger that moved them when they were live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from execkit.domain import ExecutionOrder, Fill, Instrument
+from execkit.journal import Record
+from execkit.lifecycle import OrderLedger
+from execkit.venues.base import UpdateKind, VenueUpdate
+from execkit.words import ExecutionMode, ExecutionStatus, Liquidity, Side
+
+_S = ExecutionStatus
+_LOT = Decimal("0.00000001")
+_EVIDENCE = frozenset(kind.value for kind in UpdateKind) - {"fill"}
+_ORDER_FIELDS = (
+    "symbol",
+    "side",
+    "order_type",
+    "quantity",
+    "price",
+    "stop_price",
+    "trail_bps",
+    "time_in_force",
+    "expire_ts_ns",
+    "post_only",
+    "reduce_only",
+    "oco_group",
+    "parent_order_id",
+    "strategy_id",
+    "signal_id",
+    "venue",
+    "mode",
+    "decision_price",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """What a journal says about earlier orders. unknown : those without a terminal record; only
+    the venue can tell what became of them."""
+
+    orders: list[ExecutionOrder]
+    fills: list[Fill]
+    unknown: list[ExecutionOrder]
+
+
+def replay(records: Iterable[Record], ledger: OrderLedger) -> Recovery:
+    """Fold journal records into `ledger`; orders without an end come out UNKNOWN."""
+    fills: list[Fill] = []
+    for record in records:
+        _fold(record, ledger, fills)
+    unknown = [order for order in ledger.orders.values() if not order.status.is_done]
+    for order in unknown:
+        if order.status is _S.INTENT:
+            ledger.move(order, _S.SENDING)
+        if order.status is not _S.UNKNOWN:
+            ledger.move(order, _S.UNKNOWN)
+    return Recovery(orders=list(ledger.orders.values()), fills=fills, unknown=unknown)
+
+
+def venue_gone(orders: Iterable[ExecutionOrder], now_ns: int) -> list[VenueUpdate]:
+    """The end of orders whose venue died with its process: the fact is the venue's, not ours."""
+    return [
+        VenueUpdate(
+            kind=UpdateKind.CANCELED,
+            client_order_id=order.client_order_id,
+            venue_ts_ns=now_ns,
+            local_ts_ns=now_ns,
+            reason="paper_venue_restarted",
+        )
+        for order in orders
+    ]
+
+
+def _fold(record: Record, ledger: OrderLedger, fills: list[Fill]) -> None:
+    order_id, payload = record.client_order_id or "", record.payload
+    if record.kind == "fill" or record.kind in _EVIDENCE:
+        outcome = ledger.apply(_update(record, order_id))
+        if outcome.fill is not None:
+            fills.append(outcome.fill)
+        return
+    if record.kind == "intent":
+        ledger.add(_order(record, order_id), _instrument(payload))
+        return
+    order = ledger.orders.get(order_id)
+    if order is None:
+        return
+    if record.kind == "sending":
+        order.sent_ts_ns = record.ts_ns
+        ledger.move(order, _S.SENDING)
+    elif record.kind == "unknown" and order.status is _S.SENDING:
+        ledger.move(order, _S.UNKNOWN)
+    elif record.kind == "refused":
+        order.reason = str(payload.get("code"))
+        ledger.move(order, _S.REFUSED, record.ts_ns)
+    elif record.kind == "cancel_requested" and order.status.is_live:
+        ledger.cancel_reasons[order_id] = str(payload.get("reason") or "requested")
+        ledger.move(order, _S.CANCEL_PENDING)
+
+
+def _order(record: Record, order_id: str) -> ExecutionOrder:
+    fields: dict[str, Any] = {name: record.payload.get(name) for name in _ORDER_FIELDS}
+    decision = fields.pop("decision_price")
+    order = ExecutionOrder(**fields, client_order_id=order_id)
+    order.decision_price = None if decision is None else Decimal(decision)
+    order.created_ts_ns = int(record.payload["decision_ts_ns"])
+    return order
+
+
+def _instrument(payload: dict[str, Any]) -> Instrument:
+    """Enough of it to average fills; the grid is the venue's to tell."""
+    return Instrument(
+        symbol=payload["symbol"],
+        tick_size=_LOT,
+        lot_size=_LOT,
+        base=payload["base_currency"],
+        quote=payload["quote_currency"],
+        kind=payload["contract_kind"],
+        contract_size=Decimal(payload["contract_size"]),
+    )
+
+
+def _update(record: Record, order_id: str) -> VenueUpdate:
+    payload = record.payload
+    times = {
+        "venue_ts_ns": int(payload.get("venue_ts_ns") or record.ts_ns),
+        "local_ts_ns": int(payload.get("local_ts_ns") or record.ts_ns),
+    }
+    fill = None
+    if record.kind == "fill":
+        fill = Fill(
+            fill_id=payload["fill_id"],
+            client_order_id=order_id,
+            symbol=payload["symbol"],
+            side=Side.of(payload["side"]),
+            quantity=Decimal(payload["quantity"]),
+            price=Decimal(payload["price"]),
+            liquidity=Liquidity.of(payload["liquidity"]),
+            fee=Decimal(payload["fee"]),
+            fee_currency=payload["fee_currency"],
+            parent_order_id=payload["parent_order_id"],
+            run_id=record.run_id,
+            mode=ExecutionMode.of(payload["mode"]),
+            venue=payload["venue"],
+            **times,
+        )
+    return VenueUpdate(
+        kind=UpdateKind(record.kind),
+        client_order_id=order_id,
+        venue_order_id=str(payload.get("venue_order_id") or ""),
+        reason=str(payload.get("reason") or ""),
+        fill=fill,
+        **times,
+    )
