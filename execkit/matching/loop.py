@@ -65,14 +65,13 @@ def _market_event(c: st.Core, t: st.Tape, ts: int) -> None:
 
 
 @kernel
-def advance(c: st.Core, t: st.Tape, until: int, stop_when_something_happens: bool) -> int:
+def advance(c: st.Core, t: st.Tape, until: int, first: int) -> int:
     """Run events up to time `until` (on bars, market events only before `until`).
 
     Returns DONE; FULL if the log needs room for the next event (nothing of it was run: grow the
-    log and call again); or HAPPENED, if asked to stop: all events of the time of the first new
-    log entry have run, none of a later time has.
+    log and call again); or HAPPENED, once the log is longer than `first` (INF: never): all events
+    of the time of the newest log entry have run, none of a later time has.
     """
-    first = c.s[st.N_LOG]
     on_bars = c.flags[st.FIDELITY] == st.F_BARS
     while True:
         cursor, at_own = c.s[st.AT_TAPE], c.s[st.AT_OWN]
@@ -84,8 +83,7 @@ def advance(c: st.Core, t: st.Tape, until: int, stop_when_something_happens: boo
         own_first = own <= market if on_bars else own < market
         if on_bars and not own_first and now >= until:
             return DONE
-        news = stop_when_something_happens and c.s[st.N_LOG] > first
-        if news and now > c.log[st.L_TS, c.s[st.N_LOG] - 1]:
+        if c.s[st.N_LOG] > first and now > c.log[st.L_TS, c.s[st.N_LOG] - 1]:
             return HAPPENED
         worst = 4 * c.s[st.LIVE] + c.s[st.N_BIDS] + c.s[st.N_ASKS] + c.flags[st.LADDER] + 64
         if c.s[st.N_LOG] + worst > c.log.shape[1]:
@@ -98,8 +96,9 @@ def advance(c: st.Core, t: st.Tape, until: int, stop_when_something_happens: boo
 
 def run(c: st.Core, t: st.Tape, until: int, *, stop: bool = False) -> tuple[st.Core, int]:
     """`advance`, with the log grown as needed; returns the Core (maybe a new one) and the code."""
+    first = int(c.s[st.N_LOG]) if stop else st.INF
     while True:
-        code = int(advance(c, t, np.int64(until), stop))
+        code = int(advance(c, t, np.int64(until), np.int64(first)))
         if code != FULL:
             return c, code
         c = st.grow(c, log=2 * c.log.shape[1] + st.log_needed(c))

@@ -1,0 +1,223 @@
+"""PaperVenue: an exchange made of a recorded market and the simulator's own kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import numpy as np
+
+from execkit.domain import ExecutionOrder, Fill, Instrument
+from execkit.errors import InvalidInput
+from execkit.market import MarketData
+from execkit.matching import state as st
+from execkit.models.fee import FeeModel
+from execkit.models.fill import FillModel, fill_model
+from execkit.models.latency import LatencyModel
+from execkit.venues.base import Listener, Quote, UpdateKind, VenueUpdate
+from execkit.venues.paper_book import PaperBook
+from execkit.words import ExecutionMode, Liquidity
+
+_ENDED = {
+    st.S_CANCELED: UpdateKind.CANCELED,
+    st.S_EXPIRED: UpdateKind.EXPIRED,
+    st.S_REJECTED: UpdateKind.REJECTED,
+}
+
+
+class PaperVenue:
+    """A `ReplayVenue` over recorded data: same orders, same data, same fills as `simulate`.
+
+    Parameters
+    ----------
+    market : what was recorded. name : under which the engine routes to it. fill, fee, latency,
+    seed, fidelity, initial_positions : as in `simulate`. Latency applies at the venue: an order submitted at t arrives
+    at t + entry; what happens at t is known to us at t + response.
+
+    The market moves only when `advance` is called, so an engine on a `ReplayClock` sees the same
+    run every time. Money is not checked: margin and balances are the risk guard's business.
+    """
+
+    mode = ExecutionMode.PAPER
+
+    def __init__(
+        self,
+        market: MarketData,
+        name: str = "paper",
+        fill: str | FillModel = "queue",
+        *,
+        fee: FeeModel | None = None,
+        latency: LatencyModel | None = None,
+        seed: int = 0,
+        fidelity: str | Mapping[str, str] = "auto",
+        initial_positions: Mapping[str, Decimal] | None = None,
+    ) -> None:
+        self.name = name
+        self.market = market
+        self.fill = fill_model(fill)
+        self.fee = fee or FeeModel()
+        self.latency = latency or LatencyModel()
+        self.seed = seed
+        self._fidelity = fidelity
+        self._start = dict(initial_positions or {})
+        self._books: dict[str, PaperBook] = {}
+        self._orders: list[ExecutionOrder] = []
+        self._row_of: dict[str, int] = {}
+        self._now_ns = min(market.span(s)[0] for s in market.symbols)
+        self._listener: Listener | None = None
+        self._traded: list[tuple[int, float, float, bool]] = []
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        return self.market.instruments
+
+    @property
+    def now_ns(self) -> int:
+        """Time up to which the market has run."""
+        return self._now_ns
+
+    def listen(self, listener: Listener) -> None:
+        self._listener = listener
+
+    async def connect(self) -> None:
+        """Nothing to connect to."""
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+    async def submit(self, order: ExecutionOrder) -> None:
+        """Take an order in; it arrives after the entry latency.
+
+        Raises `InvalidInput` (surely not sent) for an unknown symbol, an order off the instrument's
+        grid, a repeated client_order_id, and a market that has ended.
+        """
+        if order.client_order_id in self._row_of:
+            raise InvalidInput("client_order_id", order.client_order_id, "was sent before")
+        book = self._book(order.symbol)
+        book.check(order)
+        row = len(self._orders)
+        delay = int(self.latency.delay("entry", np.array([row]), self.seed)[0])
+        sent = max(self._now_ns, order.sent_ts_ns or order.created_ts_ns)
+        self._orders.append(order)
+        self._row_of[order.client_order_id] = row
+        book.add(row, order, sent + delay)
+
+    async def cancel(self, order: ExecutionOrder) -> None:
+        """Ask for a cancel; it arrives after the cancel latency, never before the order."""
+        row = self._row_of.get(order.client_order_id)
+        if row is None:
+            raise InvalidInput("client_order_id", order.client_order_id, "is not known here")
+        delay = int(self.latency.delay("cancel", np.array([row]), self.seed)[0])
+        self._book(order.symbol).cancel(row, self._now_ns + delay)
+
+    def quote(self, symbol: str) -> Quote | None:
+        """What the market showed last, at the time up to which it has run."""
+        return self._book(symbol).quote()
+
+    def next_market_ns(self) -> int | None:
+        """Time of the next event of any symbol that was asked for, None when all have ended."""
+        times = [t for b in self._books.values() if (t := b.next_ns()) is not None]
+        return min(times, default=None)
+
+    def advance(self, until_ns: int) -> int:
+        """Run the market up to `until_ns` or just past the first moment that has an update.
+
+        Symbols move together: no symbol's market runs beyond that moment.
+        """
+        if until_ns < self._now_ns:
+            raise InvalidInput("until_ns", until_ns, f"the market is already at {self._now_ns}")
+        reached = until_ns
+        busy = [book for book in self._books.values() if book.busy]
+        for book in busy:
+            if len(busy) > 1:
+                book.remember()
+            happened = book.advance(reached, stop=True)
+            reached = reached if happened is None else min(reached, happened)
+        for book in busy:
+            book.go_back_if_beyond(reached)
+        for book in self._books.values():
+            book.advance(reached, stop=False)
+        self._now_ns = max(self._now_ns, reached)
+        for update in self._collect():
+            if self._listener is not None:
+                self._listener(update)
+        return reached
+
+    # ------------------------------------------------------------------ parts
+
+    def _book(self, symbol: str) -> PaperBook:
+        book = self._books.get(symbol)
+        if book is None:
+            choice = self._fidelity
+            kind = choice if isinstance(choice, str) else choice.get(symbol, "auto")
+            book = PaperBook(self.market, symbol, self.fill, kind, self._start.get(symbol))
+            book.advance(self._now_ns, stop=False)
+            self._books[symbol] = book
+        return book
+
+    def _collect(self) -> list[VenueUpdate]:
+        """New log entries of all symbols as updates, in order of time, then of submission."""
+        entries = [
+            (ts, n, row, e, b)
+            for b in self._books.values()
+            for n, (ts, row, e) in enumerate(b.news())
+        ]
+        entries.sort(key=lambda item: (item[0], item[1]))
+        return [self._update(row, ts, e, book) for ts, _, row, e, book in entries]
+
+    def _update(self, row: int, ts: int, entry: np.ndarray, book: PaperBook) -> VenueUpdate:
+        order = self._orders[row]
+        delay = int(self.latency.delay("response", np.array([row]), self.seed)[0])
+        kind, reason, fill = UpdateKind.ACCEPTED, "", None
+        if entry[st.L_KIND] == st.K_TRIGGER:
+            kind = UpdateKind.TRIGGERED
+        elif entry[st.L_KIND] == st.K_FILL:
+            kind = UpdateKind.FILL
+            fill = self._fill(row, ts, ts + delay, entry, book)
+        elif entry[st.L_KIND] == st.K_END:
+            kind = _ENDED[int(entry[st.L_PRICE])]
+            reason = st.REASONS[int(entry[st.L_QTY])]
+        return VenueUpdate(
+            kind=kind,
+            client_order_id=order.client_order_id,
+            venue_order_id=f"{self.name}-{row + 1}",
+            venue_ts_ns=ts,
+            local_ts_ns=ts + delay,
+            reason=reason,
+            fill=fill,
+        )
+
+    def _fill(self, row: int, ts: int, local: int, entry: np.ndarray, book: PaperBook) -> Fill:
+        order, instrument = self._orders[row], book.instrument
+        price = book.price(int(entry[st.L_PRICE]))
+        quantity = book.quantity(int(entry[st.L_QTY]))
+        maker = bool(entry[st.L_MAKER])
+        notional = float(instrument.notional(quantity, price))
+        self._traded.append((ts, notional, notional / float(price), maker))
+        return Fill(
+            fill_id=f"{self.name}-fill-{len(self._traded)}",
+            client_order_id=order.client_order_id,
+            symbol=order.symbol,
+            side=order.side,
+            quantity=quantity,
+            price=price,
+            venue_ts_ns=ts,
+            local_ts_ns=local,
+            liquidity=Liquidity.MAKER if maker else Liquidity.TAKER,
+            fee=self._charge(instrument),
+            fee_currency=self.fee.currency_of(
+                instrument.base, instrument.quote, inverse=instrument.is_inverse
+            ),
+            parent_order_id=order.parent_order_id,
+            mode=self.mode,
+            venue=self.name,
+        )
+
+    def _charge(self, instrument: Instrument) -> Decimal:
+        """Fee of the newest fill; tiers look at the fills before it."""
+        seen = self._traded if self.fee.tiers else self._traded[-1:]
+        ts, notional, base, maker = (np.array(c) for c in zip(*seen, strict=True))
+        fee = self.fee.charge(
+            ts, notional, base, maker, inverse=instrument.is_inverse, start=len(seen) - 1
+        )
+        return Decimal(str(float(fee[0])))
