@@ -164,8 +164,8 @@ def _clock(scribe: _Scribe, rows: Table, market: MarketData) -> None:
     if "local_ts_ns" not in rows:
         return
     starts = rebuild.message_starts(rows) if scribe.table == "depth" else np.arange(len(rows))
-    if scribe.table == "depth":
-        # a snapshot is filed under the update it contains, not under its own arrival
+    if scribe.table == "depth" and rows["is_snapshot"].min() == 0:
+        # among deltas a snapshot is filed under the update it contains, not under its arrival
         starts = starts[rows["is_snapshot"][starts] == 0]
     local = rows["local_ts_ns"][starts]
     lag = (local - rows["ts_ns"][starts])[local > 0] / NS_PER_MS

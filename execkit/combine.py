@@ -134,13 +134,15 @@ def _opened(market: MarketData, name: str, before: Table, part: Table, start_ns:
         return part
     n = len(levels)
     seq = int(part["seq"][0]) - 1 if len(part) else int(before["seq"][-1]) + 1
+    # without a snapshot so far the book is not whole, and must not be passed off as one
+    whole = int(before["is_snapshot"].max())
     columns: dict[str, object] = {
         "ts_ns": np.full(n, start_ns),
-        "seq": np.full(n, min(seq, int(before["seq"][-1])) if len(part) else seq),
+        "seq": np.full(n, seq),
         "side": np.repeat([0, 1], [len(bids), len(asks)]),
         "price": levels[:, 0],
         "quantity": levels[:, 1],
-        "is_snapshot": np.ones(n),
+        "is_snapshot": np.full(n, whole),
     }
     if "local_ts_ns" in before:
         columns["local_ts_ns"] = np.full(n, before["local_ts_ns"][-1])

@@ -132,7 +132,9 @@ class Table:
         if symbol not in self.symbols:
             return slice(0, 0)
         code = self.symbols.index(symbol)
-        first, last = np.searchsorted(self.columns["symbol"], [code, code + 1])
+        # codes of the column's own type: others would have numpy convert the whole column
+        ends = np.array([code, code + 1], dtype=np.int32)
+        first, last = np.searchsorted(self.columns["symbol"], ends)
         return slice(int(first), int(last))
 
     def of(self, symbol: str) -> Table:

@@ -1,4 +1,4 @@
-"""Tiny market data files for the tests of sources: one spot capture, and a writer for all."""
+"""Market data for tests: small tables, one spot capture, and a writer of files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import lzma
 import zipfile
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from execkit.market import MarketData
 
@@ -81,3 +84,47 @@ SPOT = [
     ),
     delta(30, 14, 15, [["9", "0"]], [["10.5", "4"]]),
 ]
+
+
+MINUTE = 60_000_000_000
+
+
+def bars(n: int = 3, start: int = 0, **columns: Any) -> dict[str, Any]:
+    prices = np.arange(n) + 100.0
+    out = {"ts_ns": start + MINUTE * np.arange(n), "open": prices, "high": prices + 1.0}
+    out |= {"low": prices - 1.0, "close": prices + 0.5, "volume": np.ones(n)}
+    return out | columns
+
+
+def prints(ts: list[int], price: float = 100.0, **columns: Any) -> dict[str, Any]:
+    n = len(ts)
+    return {"ts_ns": ts, "price": [price] * n, "quantity": [1.0] * n} | columns
+
+
+def depth(rows: list[tuple[int, str, float, float, int]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["ts_ns", "side", "price", "quantity", "is_snapshot"])
+
+
+def same(one: MarketData, two: MarketData) -> bool:
+    """Equal tables, instruments and everything else that is kept."""
+    if set(one.tables) != set(two.tables):
+        return False
+    for kind, table in one.tables.items():
+        other = two.tables[kind]
+        if (table.symbols, table.venues) != (other.symbols, other.venues):
+            return False
+        if set(table.columns) != set(other.columns):
+            return False
+        for name, column in table.columns.items():
+            twin = other[name]
+            if column.dtype != twin.dtype or not np.array_equal(
+                column, twin, equal_nan=column.dtype.kind == "f"
+            ):
+                return False
+    return (
+        dict(one.instruments) == dict(two.instruments)
+        and one.shared_seq == two.shared_seq
+        and dict(one.bar_interval_ns) == dict(two.bar_interval_ns)
+        and one.notes == two.notes
+        and one.inferred == two.inferred
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from market_files import MS, SNAPSHOT, SPOT, T0, delta, kinds, put, raw_line
 
+from execkit.errors import InvalidData
 from execkit.market import MarketData
 
 
@@ -199,3 +201,45 @@ def test_binance_whole_books(tmp_path: Path) -> None:
     assert kinds(market) == {"prints": 1, "depth": 8}
     assert market.book_at("BTCUSDT", (T0 + 1) * MS).bids.tolist() == [[9, 3], [7, 4]]
     assert market.top_of_book("BTCUSDT")["bid_quantity"].tolist() == [1, 3]
+
+
+def test_a_message_without_levels_is_no_gap(tmp_path: Path) -> None:
+    lines = [*SPOT, delta(40, 16, 18, [], []), delta(50, 19, 20, [["8", "2"]], [])]
+    market = MarketData.load(put(tmp_path / "a.gz", "\n".join(lines)))
+    assert not market.check().of("sequence_gap")
+    lines[-1] = delta(50, 20, 20, [["8", "2"]], [])
+    lines.append(delta(60, 22, 22, [["8", "3"]], []))
+    market = MarketData.load(put(tmp_path / "b.gz", "\n".join(lines)))
+    assert market.check().of("sequence_gap")[0].count == 1
+
+
+def test_a_capture_of_several_symbols_is_taken_apart(tmp_path: Path) -> None:
+    other = [line.replace("BTCUSDT", "ETHUSDT").replace("btcusdt", "ethusdt") for line in SPOT]
+    shifted = [re.sub(r'"(U|u|lastUpdateId)":(\d+)', _later, line) for line in other]
+    mixed = [line for pair in zip(SPOT, shifted, strict=True) for line in pair]
+    market = MarketData.load(put(tmp_path / "a.gz", "\n".join(mixed)))
+    alone = MarketData.load(put(tmp_path / "b.gz", "\n".join(SPOT)))
+    assert market.symbols == ("BTCUSDT", "ETHUSDT")
+    for symbol in market.symbols:
+        mine, theirs = market.book_at(symbol, 2**62), alone.book_at("BTCUSDT", 2**62)
+        assert np.array_equal(mine.bids, theirs.bids)
+        assert np.array_equal(mine.asks, theirs.asks)
+    assert MarketData.load(tmp_path / "a.gz", "ETHUSDT").symbols == ("ETHUSDT",)
+    confused = [line for pair in zip(SPOT, other, strict=True) for line in pair]
+    path = put(tmp_path / "c.gz", "\n".join(confused))
+    with pytest.raises(InvalidData, match="keep one symbol a file"):
+        MarketData.load(path)
+
+
+def _later(found: re.Match[str]) -> str:
+    return f'"{found[1]}":{int(found[2]) + 1_000_000}'
+
+
+def test_messages_outside_a_combined_stream_are_understood(tmp_path: Path) -> None:
+    bare = []
+    for line in SPOT:
+        stamp, text = line.split(" ", 1)
+        message = json.loads(text)
+        bare.append(f"{stamp} {json.dumps(message.get('data', message), separators=(',', ':'))}")
+    market = MarketData.load(put(tmp_path / "a.gz", "\n".join(bare)))
+    assert kinds(market) == {"quotes": 1, "prints": 1, "depth": 6}

@@ -6,9 +6,11 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -20,7 +22,7 @@ from execkit.words import normalise_symbol
 
 T = TypeVar("T")
 
-HEAD_BYTES = 65_536
+HEAD_BYTES = 262_144
 SIDECARS = (".md", ".txt", ".checksum", ".crc", ".toml", ".ipynb", ".py")
 
 
@@ -63,6 +65,8 @@ def open_path(path: str | Path | Sequence[str | Path], symbol: str | None = None
     for file in (file for one in paths for file in _files(one)):
         if file.stat().st_size == 0:
             raise InvalidData(f"{file} is empty: fetch it again, or remove it")
+        if not os.access(file, os.R_OK):
+            raise InvalidData(f"{file} may not be read by this user: change its permissions")
         source = next((s for s in sources() if s.sniff(file)), None)
         if source is None:
             ignored.append(file)
@@ -120,7 +124,13 @@ def read_bytes(path: Path) -> bytes:
 
 
 def head(path: Path) -> bytes:
-    """The first 64 KiB of the decompressed file; empty if it cannot be decompressed."""
+    """The first 256 KiB of the decompressed file; empty if it cannot be decompressed."""
+    stat = path.stat()
+    return _head(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=64)
+def _head(path: Path, mtime_ns: int, size: int) -> bytes:
     try:
         with path.open("rb") as file:
             magic = file.read(4)
@@ -144,7 +154,7 @@ def head(path: Path) -> bytes:
 
 
 def _upto(file: io.BufferedIOBase) -> bytes:
-    """What can be read of the first 64 KiB, though the stream may be cut soon after."""
+    """What can be read of the first 256 KiB, though the stream may be cut soon after."""
     out = b""
     while len(out) < HEAD_BYTES:
         try:

@@ -14,7 +14,7 @@ from execkit.market import MarketData
 from execkit.sources.base import combine_all, head, read_bytes, wanted
 from execkit.sources.binance_wire import Capture, assemble
 
-_LINE = re.compile(rb'^\d{16,19} \{"(stream|lastUpdateId|e)"')
+_LINE = re.compile(rb'^\d{16,19} \{"(stream|lastUpdateId|e|u)"')
 _SYMBOL = re.compile(rb'"(?:s|symbol)":"([A-Z0-9_]+)"')
 _KINDS = (
     (b'"e":"depthUpdate"', "depth"),
@@ -22,11 +22,14 @@ _KINDS = (
     (b'"e":"trade"', "trade"),
     (b'"e":"aggTrade"', "aggTrade"),
     (b'"lastUpdateId"', "snapshot"),
+    (b'"e":"bookTicker"', "quote"),
+    (b'"B":"', "quote"),
 )
+_UPDATE = re.compile(rb'"(?:u|lastUpdateId)":(\d+)')
 
 
 class BinanceRaw:
-    """See the module."""
+    """See the module. A file may hold several symbols."""
 
     name = "binance_raw"
 
@@ -36,14 +39,16 @@ class BinanceRaw:
     def read(self, paths: tuple[Path, ...], symbol: str | None = None) -> MarketData:
         parts = []
         for group in _groups(paths):
-            name = _symbol_of(group[0])
-            if wanted(name, symbol):
-                parts.append(_read_group(group, name))
+            if len(group) > 1 and not wanted(_symbol_of(group[0]), symbol):
+                continue
+            for name, capture in _captures(group).items():
+                if wanted(name, symbol):
+                    parts.append(assemble(capture, name, group[0]))
         return combine_all(parts, paths, symbol)
 
 
 def _groups(paths: tuple[Path, ...]) -> list[list[Path]]:
-    """Files of one folder and symbol, in the order of their first local time."""
+    """Files of one folder and first symbol, in the order of their first local time."""
     groups: dict[tuple[Path, str], list[tuple[int, Path]]] = {}
     for path in paths:
         first = int(head(path).split(b" ", 1)[0])
@@ -58,14 +63,13 @@ def _symbol_of(path: Path) -> str:
     return found[1].decode()
 
 
-def _read_group(paths: list[Path], symbol: str) -> MarketData:
-    capture = Capture()
+def _captures(paths: list[Path]) -> dict[str, Capture]:
+    """Lines by symbol; snapshots that name none go where their update id belongs."""
+    captures: dict[str, Capture] = {}
+    nameless: list[tuple[int, int, bytes]] = []
     number = 0
     for path in paths:
-        lines = read_bytes(path).split(b"\n")
-        if lines and not lines[-1]:
-            lines.pop()
-        for at, line in enumerate(lines):
+        for at, line in enumerate(_lines(path)):
             stamp, _, message = line.partition(b" ")
             if not stamp.isdigit() or not message.endswith(b"}"):
                 raise InvalidData(
@@ -75,12 +79,48 @@ def _read_group(paths: list[Path], symbol: str) -> MarketData:
             local = int(stamp)
             # the older captures stamp microseconds
             local_ns = local if local > 10**17 else local * 1000
-            for marker, kind in _KINDS:
-                if marker in message[:400]:
-                    capture.add(kind, number, local_ns, message)
-                    break
+            start = message[:400]
+            kind = next((kind for marker, kind in _KINDS if marker in start), "")
+            named = _SYMBOL.search(start)
+            if kind == "snapshot" and not named:
+                nameless.append((number, local_ns, message))
+            elif kind and named:
+                if kind != "snapshot" and not message.startswith(b'{"stream"'):
+                    message = b'{"data":' + message + b"}"
+                name = named[1].decode()
+                captures.setdefault(name, Capture()).add(kind, number, local_ns, message)
             number += 1
-    return assemble(capture, symbol, paths[0])
+    for row, local_ns, message in nameless:
+        _owner(captures, message, paths[0]).add("snapshot", row, local_ns, message)
+    return captures
+
+
+def _lines(path: Path) -> list[bytes]:
+    lines = read_bytes(path).split(b"\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def _owner(captures: dict[str, Capture], snapshot: bytes, path: Path) -> Capture:
+    """The symbol whose updates run through the id of a snapshot."""
+    if len(captures) == 1:
+        return next(iter(captures.values()))
+    number = _update_id(snapshot)
+    owners = []
+    for capture in captures.values():
+        lines = capture.lines["depth"]
+        if lines and _update_id(lines[0]) - 1_000 <= number <= _update_id(lines[-1]):
+            owners.append(capture)
+    if len(owners) != 1:
+        raise InvalidData(
+            f"{path} has a snapshot (lastUpdateId {number}) that names no symbol and fits "
+            f"{len(owners)} of those in the file: keep one symbol a file"
+        )
+    return owners[0]
+
+
+def _update_id(line: bytes) -> int:
+    found = _UPDATE.search(line)
+    return int(found[1]) if found else -1
 
 
 SOURCE = BinanceRaw()

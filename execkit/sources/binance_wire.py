@@ -229,13 +229,29 @@ def _depth(
             n = int(place.min())
             notes.append(Finding("before_snapshot", "info", "depth", symbol, n, -1, detail))
     levels = explode(batch.columns["b"], batch.columns["a"]).take(keep)
-    deltas = _rows(
-        levels, ts, batch.number, batch.local, batch.ints("U"), last, batch.ints("pu"), snapshot=0
-    )
+    first, previous = _bridged(levels, batch.ints("U"), batch.ints("pu"), keep)
+    deltas = _rows(levels, ts, batch.number, batch.local, first, last, previous, snapshot=0)
     shot_ts, shot_seq = _snapshot_places(batch, shots, place)
     shot_levels = worst_first(explode(shots.columns["bids"], shots.columns["asks"]))
     heads = _rows(shot_levels, shot_ts, shot_seq, shots.local, ids, ids, ids, snapshot=1)
     return {name: np.concatenate([heads[name], deltas[name]]) for name in deltas}
+
+
+def _bridged(
+    levels: Levels, first: np.ndarray, previous: np.ndarray, keep: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """First and previous ids, taking over those of messages in front that changed no level.
+
+    Such messages leave no row, and would look like a gap in the sequence.
+    """
+    full = np.unique(levels.message)
+    if len(full) == 0:
+        return first, previous
+    since = np.empty_like(full)
+    since[0], since[1:] = np.argmax(keep), full[:-1] + 1
+    first, previous = first.copy(), previous.copy()
+    first[full], previous[full] = first[since], previous[since]
+    return first, previous
 
 
 def _snapshot_places(

@@ -35,6 +35,18 @@ def write(market: MarketData, folder: Path) -> Path:
         raise InvalidInput(
             "folder", str(folder), "it exists and was not written by execkit: name a new folder"
         )
+    try:
+        return _write(market, folder)
+    except OSError as error:
+        raise InvalidInput(
+            "folder",
+            str(folder),
+            f"cannot be written ({error.strerror or error}), and was left as it was: make room, or "
+            "name a folder you may write to",
+        ) from error
+
+
+def _write(market: MarketData, folder: Path) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
