@@ -125,15 +125,29 @@ def model_arrays(model: FillModel, market: SymbolTape) -> tuple[np.ndarray, np.n
             model.through_full,
             model.prints_consume,
             model.intrabar == "pessimistic",
-            model.ladder_levels,
+            model.ladder_levels if _tick_means_something(market) else 1,
             max(1, tick),
-            market.has_prints,
         ],
         dtype=np.int64,
     )
     part = math.nan if model.participation is None else model.participation
+    if model.participation is not None and np.isnan(market.tape.volume).any():
+        raise InvalidInput(
+            "volume",
+            math.nan,
+            f"some bars of {market.symbol} have no volume, so a share of it is unknown: use a "
+            "FillModel with participation=None",
+        )
     floats = np.array([part, model.stop_slip, model.half_spread_bps / 1e4])
     return flags, floats
+
+
+def _tick_means_something(market: SymbolTape) -> bool:
+    """A tick far below the price was not the market's: no grid was known, and a ladder of such
+    steps would be free of cost."""
+    quotes = market.tape.quotes[[0, 2]]
+    top = int(quotes.max()) if quotes.size else 0
+    return float(market.instrument.tick_size) * market.units.price > 1e-7 * top
 
 
 def _choice(fidelity: str | Mapping[str, str], symbol: str) -> str:

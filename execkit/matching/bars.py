@@ -18,6 +18,7 @@ from execkit.matching.common import (
     put,
     rank,
     reached,
+    reducible,
     start_trail,
     trail_fires,
     triggered,
@@ -118,7 +119,10 @@ def on_open(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
     opened = t.bars[0, at]
     c.s[st.LAST] = opened
     part = c.floats[st.PARTICIPATION]
-    c.s[st.BUDGET] = st.INF if math.isnan(part) else int(math.floor(t.volume[at] * part))
+    if math.isnan(part):
+        c.s[st.BUDGET] = 0 if t.volume[at] == 0.0 else st.INF
+    else:
+        c.s[st.BUDGET] = int(math.floor(t.volume[at] * part))
     run_resting(c, st.BUY, opened, ts)
     run_resting(c, st.SELL, opened, ts)
     for side in range(2):
@@ -166,7 +170,9 @@ def act_in_range(c: st.Core, row: int, ts: int, trigger: int, extreme: int) -> N
 
 
 @kernel
-def trail_in_range(c: st.Core, row: int, ts: int, high: int, low: int, close: int) -> None:
+def trail_in_range(
+    c: st.Core, row: int, ts: int, high: int, low: int, close: int, late: bool
+) -> None:
     """A trailing stop inside a bar, by the model's path through it."""
     buy = c.orders[st.SIDE, row] == st.BUY
     favourable, adverse = (low, high) if buy else (high, low)
@@ -175,7 +181,7 @@ def trail_in_range(c: st.Core, row: int, ts: int, high: int, low: int, close: in
     after = c.orders[st.TRIGGER, row]
     on_old, on_close = reached(c, row, before, adverse), reached(c, row, after, close)
     on_worst = reached(c, row, after, adverse)
-    if on_worst and not on_old and not on_close:
+    if on_worst and (late or (not on_old and not on_close)):
         c.s[st.AMBIGUOUS] += 1
     if c.flags[st.STOPS_FIRST]:
         if on_worst:
@@ -187,17 +193,35 @@ def trail_in_range(c: st.Core, row: int, ts: int, high: int, low: int, close: in
 
 
 @kernel
-def run_range_stops(c: st.Core, ts: int, high: int, low: int, close: int) -> None:
+def nothing_to_reduce(c: st.Core, row: int) -> bool:
+    return bool(c.orders[st.REDUCE, row] and reducible(c, row) == 0)
+
+
+@kernel
+def run_range_stops(
+    c: st.Core, ts: int, high: int, low: int, close: int, put_off: bool, late: bool
+) -> None:
+    """Stops that a bar's range reaches. `put_off` passes over reduce-only stops that have nothing
+    to reduce; `late` is the second look at exactly those."""
     for side in range(2):
         extreme = high if side == st.BUY else low
-        row = next_stop(c, side, extreme)
-        while row >= 0:
-            act_in_range(c, row, ts, c.orders[st.STOP, row], extreme)
-            row = next_stop(c, side, extreme)
+        keys, rows = c.stops[2 * side], c.stops[2 * side + 1]
+        i = c.s[st.STOP_BUYS + side] - 1
+        while i >= 0 and reached(c, rows[i], c.orders[st.STOP, rows[i]], extreme):
+            key, row, seq = keys[i], rows[i], c.orders[st.SEQ, rows[i]]
+            if not (put_off and nothing_to_reduce(c, row)):
+                c.s[st.AMBIGUOUS] += late
+                act_in_range(c, row, ts, c.orders[st.STOP, row], extreme)
+            i = rank(c, keys, rows, c.s[st.STOP_BUYS + side], key, seq) - 1
     for i in range(c.s[st.N_TRAIL]):
         row = c.trails[i]
-        if c.orders[st.PLACE, row] == st.TRAILED:
-            trail_in_range(c, row, ts, high, low, close)
+        if c.orders[st.PLACE, row] != st.TRAILED:
+            continue
+        wait = put_off and nothing_to_reduce(c, row)
+        if wait:
+            c.orders[st.WAITED, row] = ts
+        elif not late or c.orders[st.WAITED, row] == ts:
+            trail_in_range(c, row, ts, high, low, close, late)
     c.s[st.N_TRAIL] = compact(c, c.trails, c.s[st.N_TRAIL], st.TRAILED)
 
 
@@ -206,12 +230,12 @@ def on_range(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
     high, low, close = t.bars[1, at], t.bars[2, at], t.bars[3, at]
     c.s[st.IN_RANGE], c.s[st.RANGE_TS] = 1, ts
     c.s[st.RANGE_HIGH], c.s[st.RANGE_LOW] = high, low
-    if c.flags[st.STOPS_FIRST]:
-        run_range_stops(c, ts, high, low, close)
+    stops_first = c.flags[st.STOPS_FIRST] == 1
+    if stops_first:
+        run_range_stops(c, ts, high, low, close, True, False)
     run_resting(c, st.BUY, low, ts)
     run_resting(c, st.SELL, high, ts)
-    if not c.flags[st.STOPS_FIRST]:
-        run_range_stops(c, ts, high, low, close)
+    run_range_stops(c, ts, high, low, close, False, stops_first)
     c.s[st.IN_RANGE] = 0
     c.s[st.LAST] = close
 

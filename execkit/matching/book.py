@@ -46,7 +46,7 @@ def take_slices(c: st.Core, row: int, ts: int, level: int, fills: bool) -> int:
     step = c.flags[st.TICK] if opposite == st.SELL else -c.flags[st.TICK]
     total = 0
     k = taken // size
-    while k < c.flags[st.LADDER] and within(c, row, quote + k * step):
+    while k < c.flags[st.LADDER] and quote + k * step > 0 and within(c, row, quote + k * step):
         got = (k + 1) * size - taken
         if fills:
             got = fill(c, row, ts, quote + k * step, got, 0)
@@ -105,7 +105,7 @@ def front_at_arrival(c: st.Core, row: int) -> int:
     at = find(keys, n, key)
     if at < n and keys[at] == key:
         return int(max(0, c.levels[3 * side + 1, at] - c.levels[3 * side + 2, at]))
-    return st.INF if n and key < keys[0] else 0
+    return st.INF if n == 0 or key < keys[0] else 0
 
 
 @kernel
@@ -151,10 +151,8 @@ def enter_triggered(c: st.Core, row: int, ts: int) -> None:
 
 @kernel
 def reference_for(c: st.Core, side: int) -> int:
-    """What stops of `side` watch: the last print, or without prints the opposite touch."""
-    if c.flags[st.HAS_PRINTS]:
-        return int(c.s[st.LAST])
-    return best(c, 1 - side)
+    """What stops of `side` watch: the last print, or before the first one the opposite touch."""
+    return int(c.s[st.LAST]) if c.s[st.LAST] != st.NONE else best(c, 1 - side)
 
 
 @kernel
@@ -258,39 +256,64 @@ def book_done(c: st.Core, ts: int) -> None:
     """A message or quote is complete."""
     cross(c, st.BUY, ts)
     cross(c, st.SELL, ts)
-    if not c.flags[st.HAS_PRINTS]:
+    if c.s[st.LAST] == st.NONE:
         run_stops(c, ts)
 
 
 @kernel
 def on_depth(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
     """One row of a depth message."""
-    first_of_snapshot, last = t.depth[3, at], t.depth[4, at]
-    if first_of_snapshot == 1:
-        c.s[st.N_BIDS] = 0
-        c.s[st.N_ASKS] = 0
+    snapshot, last = t.depth[3, at], t.depth[4, at]
+    if snapshot == 1:  # its first row; 2 marks the further ones
+        clear_side(c, 0)
+        clear_side(c, 1)
     side, price, size = t.depth[0, at], t.depth[1, at], t.depth[2, at]
     key = price if side == 0 else -price
-    rows = c.levels[3 * side : 3 * side + 3]
-    c.s[st.N_BIDS + side] = set_level(rows[0], rows[1], rows[2], c.s[st.N_BIDS + side], key, size)
-    if first_of_snapshot == 0:  # 2 marks the further rows of a snapshot
+    part = c.levels[3 * side : 3 * side + 3]
+    n = set_level(part[0], part[1], part[2], c.s[st.N_BIDS + side], key, size)
+    c.s[st.N_BIDS + side] = n
+    if snapshot:
+        keep_taken(c, side, key, size)
+    else:
         shrink_fronts(c, side, key, size)
-    elif last:
-        refresh_fronts(c)
     if last:
+        if snapshot:
+            refresh_fronts(c)
         book_done(c, ts)
+
+
+@kernel
+def clear_side(c: st.Core, side: int) -> None:
+    """Empty a side, remembering what was taken from it for levels that are shown again."""
+    n = c.s[st.N_BIDS + side]
+    c.levels[6 + 3 * side : 9 + 3 * side, :n] = c.levels[3 * side : 3 * side + 3, :n]
+    c.s[st.OLD_BIDS + side] = n
+    c.s[st.N_BIDS + side] = 0
+
+
+@kernel
+def keep_taken(c: st.Core, side: int, key: int, size: int) -> None:
+    """A level that was shown before with the same size was not refilled."""
+    old = c.levels[6 + 3 * side : 9 + 3 * side]
+    was = find(old[0], c.s[st.OLD_BIDS + side], key)
+    if was < c.s[st.OLD_BIDS + side] and old[0, was] == key and old[1, was] == size:
+        now = find(c.levels[3 * side], c.s[st.N_BIDS + side], key)
+        if now < c.s[st.N_BIDS + side] and c.levels[3 * side, now] == key:
+            c.levels[3 * side + 2, now] = old[2, was]
 
 
 @kernel
 def on_quote(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
     for side in range(2):
         price, size = t.quotes[2 * side, at], t.quotes[2 * side + 1, at]
-        c.s[st.N_BIDS + side] = 0
+        clear_side(c, side)
         if size > 0:
-            c.levels[3 * side, 0] = price if side == 0 else -price
+            key = price if side == 0 else -price
+            c.levels[3 * side, 0] = key
             c.levels[3 * side + 1, 0] = size
             c.levels[3 * side + 2, 0] = 0
             c.s[st.N_BIDS + side] = 1
+            keep_taken(c, side, key, size)
     refresh_fronts(c)
     book_done(c, ts)
 

@@ -1,4 +1,4 @@
-"""The price of a moment on a tape: what slippage is measured against and positions are marked at."""
+"""The price of a moment on a tape: what slippage and open positions are measured against."""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ ARRIVE, CANCEL, EXPIRE = 0, 1, 2
 # order columns
 SIDE, TYPE, TIF, POST, REDUCE, REM, QTY, LIMIT, STOP, OCO, NEXT, EXPIRY = range(12)
 PLACE, SEQ, FRONT, WATER, TRIGGER, STATUS, REASON, DONE_TS, TRIG_TS, ARRIVAL = range(12, 22)
-ORDER_COLUMNS = 22
+WAITED = 22
+ORDER_COLUMNS = 23
 BUY, SELL = 0, 1
 MARKET, LIMIT_ORDER, STOP_MARKET, STOP_LIMIT, TRAILING = range(5)
 GTC, IOC, FOK, GTD = range(4)
@@ -46,11 +47,12 @@ K_ACCEPT, K_TRIGGER, K_FILL, K_END = range(4)
     N_ORDERS, N_OWN, AT_OWN, AT_TAPE, N_LOG, LIVE, SEQS, POSITION, N_BIDS, N_ASKS, REST_BUYS,
     REST_SELLS, STOP_BUYS, STOP_SELLS, N_TRAIL, N_TAKE, LAST, LAST_BUY, LAST_SELL, BUDGET,
     AMBIGUOUS, IN_RANGE, RANGE_HIGH, RANGE_LOW, RANGE_TS,
-) = range(25)  # fmt: skip
-SCALARS = 25
+    OLD_BIDS, OLD_ASKS,
+) = range(27)  # fmt: skip
+SCALARS = 27
 
 # model: integers
-FIDELITY, TOUCH, QUEUED, THROUGH_FULL, CONSUME, STOPS_FIRST, LADDER, TICK, HAS_PRINTS = range(9)
+FIDELITY, TOUCH, QUEUED, THROUGH_FULL, CONSUME, STOPS_FIRST, LADDER, TICK = range(8)
 # model: floats (participation NaN = no cap)
 PARTICIPATION, SLIP, HALF_SPREAD = range(3)
 
@@ -81,14 +83,14 @@ class Core(NamedTuple):
     trail: np.ndarray  # (orders,) trail as a fraction
     own: np.ndarray  # (3, own events): time, kind, row; sorted
     groups: np.ndarray  # (2, groups): first member, 1 once closed
-    levels: np.ndarray  # (6, levels): key, size, taken of bids; the same of asks
+    levels: np.ndarray  # (12, levels): key, size, taken of bids; of asks; both before a snapshot
     rest: np.ndarray  # (4, orders): key, row of buys; the same of sells; best last
     stops: np.ndarray  # (4, orders): likewise, first to trigger last
     trails: np.ndarray  # (orders,) rows
     takes: np.ndarray  # (orders,) rows
     log: np.ndarray  # (LOG_COLUMNS, entries)
     s: np.ndarray  # (SCALARS,)
-    flags: np.ndarray  # (9,) int64 model
+    flags: np.ndarray  # (8,) int64 model
     floats: np.ndarray  # (3,) float64 model
 
 
@@ -104,7 +106,7 @@ def new_core(
         trail=np.zeros(n),
         own=np.zeros((3, 3 * n), dtype=np.int64),
         groups=np.full((2, max(groups, 1)), -1, dtype=np.int64),
-        levels=np.zeros((6, max(levels, 1) + 1), dtype=np.int64),
+        levels=np.zeros((12, max(levels, 1) + 1), dtype=np.int64),
         rest=np.zeros((4, n), dtype=np.int64),
         stops=np.zeros((4, n), dtype=np.int64),
         trails=np.zeros(n, dtype=np.int64),

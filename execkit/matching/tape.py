@@ -31,10 +31,6 @@ class SymbolTape:
     """Upper bound of the number of levels of one book side."""
     venue: str
 
-    @property
-    def has_prints(self) -> bool:
-        return self.tape.prints.shape[1] > 0
-
 
 def choose_fidelity(market: MarketData, symbol: str, fidelity: str) -> str:
     """The fidelity to use; `InvalidInput` if the symbol has no such table."""
@@ -76,10 +72,7 @@ def build_tape(market: MarketData, symbol: str, fidelity: str = "auto") -> Symbo
         tape = _bars(main, units, market.bar_interval_ns.get(symbol))
     else:
         tape = _feed(kind, main, prints, units, market.shared_seq)
-    if kind == "depth":
-        levels = len(np.unique(tape.depth[1]))
-    else:
-        levels = 1
+    levels = len(np.unique(tape.depth[1])) if kind == "depth" else 1
     venue = main.venues[main["venue"][0]] if len(main) and main.venues else ""
     return SymbolTape(symbol, kind, instrument, units, tape, levels, venue)
 
@@ -113,7 +106,7 @@ def _bars(bars: Table, units: Units, interval: int | None) -> st.Tape:
     parts = _empty()
     parts["bars"] = np.stack([units.prices(bars[c]) for c in ("open", "high", "low", "close")])
     # the third decimal removes float dust (70 * 0.1 lots), far below any lot
-    parts["volume"] = np.round(np.nan_to_num(bars["volume"]) * units.quantity, 3)
+    parts["volume"] = np.round(bars["volume"] * units.quantity, 3)
     return st.Tape(ts=ts, kind=kind, at=np.repeat(np.arange(n, dtype=np.int64), 2), **parts)
 
 

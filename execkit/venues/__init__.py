@@ -1,1 +1,1 @@
-"""Where orders go. `base` has the protocol; `paper` simulates on a market; live venues come next."""
+"""Where orders go: `base` has the protocol, `paper` simulates on a recorded market."""

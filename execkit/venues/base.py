@@ -59,7 +59,7 @@ class Quote:
 
     @property
     def mid(self) -> float:
-        """(bid + ask) / 2 of an uncrossed two-sided book, else `last` if there is no book, else NaN."""
+        """(bid + ask) / 2 of an uncrossed book, else `last` if there is no book, else NaN."""
         if self.bid < self.ask:
             return (self.bid + self.ask) / 2
         if self.bid != self.bid and self.ask != self.ask:
