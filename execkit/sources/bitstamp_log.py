@@ -47,7 +47,7 @@ def _read(path: Path, symbol: str) -> MarketData:
             trade = json.loads(text)
             # the log prints binary floats: 1.7885566900000001 was 1.78855669
             price, quantity = round(trade["price"], 8), round(trade["amount"], 8)
-            out.trade(symbol, ms(stamp), price, quantity, UNKNOWN, trade_id=int(trade["id"]))
+            out.market_print(symbol, ms(stamp), price, quantity, UNKNOWN, trade_id=int(trade["id"]))
         else:
             skipped += 1
     local = "ts_ns is the local time: the exchange's own has a resolution of one second"

@@ -35,7 +35,7 @@ class BybitFeed:
         elif topic == "publicTrade":
             for trade in message["data"]:
                 side = BUY if trade["S"] == "Buy" else SELL
-                self._out.trade(
+                self._out.market_print(
                     symbol,
                     ms(trade["T"]),
                     trade["p"],

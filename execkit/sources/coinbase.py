@@ -38,7 +38,7 @@ def feed(message: dict[str, Any], local_ns: int, out: Recorder) -> None:
             # newest first in the message
             for trade in reversed(event["trades"]):
                 side = BUY if trade["side"] == "SELL" else SELL
-                out.trade(
+                out.market_print(
                     trade["product_id"],
                     to_ns(trade["time"]),
                     trade["price"],

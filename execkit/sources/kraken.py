@@ -24,7 +24,7 @@ def feed_spot(message: Any, local_ns: int, out: Recorder) -> None:
     if channel == "trade":
         for price, quantity, time, side, *_ in message[1]:
             aggressor = BUY if side == "b" else SELL
-            out.trade(symbol, seconds(time), price, quantity, aggressor, local_ns=local_ns)
+            out.market_print(symbol, seconds(time), price, quantity, aggressor, local_ns=local_ns)
     elif channel.startswith("book-"):
         payload: dict[str, Any] = {}
         for part in message[1:-2]:
@@ -48,7 +48,7 @@ def feed_futures(message: dict[str, Any], local_ns: int, out: Recorder) -> None:
         for trade in _trades(message):
             side = BUY if trade["side"] == "buy" else SELL
             number = int(trade["seq"])
-            out.trade(
+            out.market_print(
                 symbol,
                 ms(trade["time"]),
                 trade["price"],

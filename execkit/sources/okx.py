@@ -30,7 +30,9 @@ def feed(message: dict[str, Any], local_ns: int, out: Recorder) -> None:
         elif channel == "trades":
             side = BUY if row["side"] == "buy" else SELL
             number = int(row["tradeId"])
-            out.trade(symbol, ts, row["px"], row["sz"], side, local_ns=local_ns, trade_id=number)
+            out.market_print(
+                symbol, ts, row["px"], row["sz"], side, local_ns=local_ns, trade_id=number
+            )
         else:
             bid, ask = [row["bidPx"], row["bidSz"]], [row["askPx"], row["askSz"]]
             out.quote(symbol, ts, bid, ask, local_ns=local_ns)

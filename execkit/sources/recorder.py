@@ -52,7 +52,7 @@ class Recorder:
         row = (float(bid[0]), float(ask[0]), float(bid[1]), float(ask[1]))
         self._add("quotes", symbol, ts_ns, local_ns, row)
 
-    def trade(
+    def market_print(
         self,
         symbol: str,
         ts_ns: int,
