@@ -100,7 +100,7 @@ def read_orders(orders: object, symbols: Iterable[str]) -> OrderTable:
     if "oco_group" in texts:
         codes, names = pd.factorize(texts["oco_group"])
         oco = np.where(texts["oco_group"] == "", -1, codes).astype(np.int64)
-        del names
+        _check_groups(oco, names, symbol)
     table = OrderTable(
         ts_ns=ts_ns,
         symbol=symbol,
@@ -123,7 +123,8 @@ def _frame(orders: object) -> pd.DataFrame:
     elif isinstance(orders, Mapping):
         frame = pd.DataFrame(dict(orders))
     elif isinstance(orders, Iterable) and not isinstance(orders, (str, bytes)):
-        frame = pd.DataFrame(list(orders))
+        # as objects: one order without a time must not turn the times of the others into floats
+        frame = pd.DataFrame(list(orders), dtype=object)
     else:
         raise InvalidInput(
             "orders", type(orders).__name__, "pass a DataFrame with one row an order"
@@ -231,13 +232,11 @@ def _numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
     try:
         values[~absent] = series[~absent].astype(float).to_numpy()
     except (TypeError, ValueError):
-        for row in np.flatnonzero(~absent):
+        for at in np.flatnonzero(~absent):
             try:
-                float(series.iloc[row])
+                float(series.iloc[at])
             except (TypeError, ValueError):
-                raise InvalidInput(
-                    name, series.iloc[row], "is not a number", row=int(row)
-                ) from None
+                raise InvalidInput(name, series.iloc[at], "is not a number", row=int(at)) from None
         raise
     bad = np.flatnonzero(~absent & ~(np.isfinite(values) & (values > 0)))
     if len(bad):
@@ -333,6 +332,20 @@ def _check_rows(t: OrderTable) -> None:
             value = getattr(t, name)[row]
             shown = None if value == GIVEN or value != value else value.item()
             raise InvalidInput(name, shown, fix, row=row)
+
+
+def _check_groups(oco: np.ndarray, names: Any, symbol: np.ndarray) -> None:
+    """Orders of different symbols cannot cancel each other here: symbols run on their own."""
+    first = pd.Series(symbol).groupby(oco).transform("first").to_numpy()
+    mixed = np.flatnonzero((oco >= 0) & (symbol != first))
+    if len(mixed):
+        row = int(mixed[0])
+        raise InvalidInput(
+            "oco_group",
+            names[oco[row]],
+            "has orders of several symbols; use one group each",
+            row=row,
+        )
 
 
 def _check_repeats(frame: pd.DataFrame, t: OrderTable) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -16,6 +16,7 @@ import pandas as pd
 
 from execkit.matching import state as st
 from execkit.matching.fold import fold
+from execkit.matching.outcome import Columns
 from execkit.matching.reference_price import ReferencePrices
 from execkit.matching.tape import SymbolTape
 from execkit.metrics.markouts import HORIZONS_NS
@@ -28,89 +29,6 @@ if TYPE_CHECKING:
     from execkit.store import Store
 
 STATUSES = ("intent", "open", "partially_filled", "filled", "canceled", "expired", "rejected")
-
-
-@dataclass(slots=True, eq=False)
-class Columns:
-    """Outcome of a simulation as arrays: one entry an order, and one a fill."""
-
-    status: np.ndarray
-    reason: np.ndarray
-    arrival_ns: np.ndarray
-    triggered_ns: np.ndarray
-    done_ns: np.ndarray
-    filled: np.ndarray
-    average: np.ndarray
-    fill_row: np.ndarray
-    fill_ts: np.ndarray
-    fill_price: np.ndarray
-    fill_quantity: np.ndarray
-    fill_maker: np.ndarray
-    ambiguous: int = 0
-    parts: list[tuple[np.ndarray, ...]] = field(default_factory=list)
-
-    @classmethod
-    def empty(cls, n: int) -> Columns:
-        def times() -> np.ndarray:
-            return np.full(n, GIVEN, dtype=np.int64)
-
-        return cls(
-            status=np.zeros(n, dtype=np.int8),
-            reason=np.zeros(n, dtype=np.int8),
-            arrival_ns=times(),
-            triggered_ns=times(),
-            done_ns=times(),
-            filled=np.zeros(n),
-            average=np.full(n, np.nan),
-            fill_row=np.zeros(0, dtype=np.int64),
-            fill_ts=np.zeros(0, dtype=np.int64),
-            fill_price=np.zeros(0),
-            fill_quantity=np.zeros(0),
-            fill_maker=np.zeros(0, dtype=bool),
-        )
-
-    def add(self, core: st.Core, rows: np.ndarray, market: SymbolTape, _: ReferencePrices) -> None:
-        """Take over what the kernel found for the orders of one symbol."""
-        o, units = core.orders, market.units
-        self.status[rows] = o[st.STATUS]
-        self.reason[rows] = o[st.REASON]
-        for name, column in (("triggered_ns", st.TRIG_TS), ("done_ns", st.DONE_TS)):
-            getattr(self, name)[rows] = np.where(o[column] == st.NONE, GIVEN, o[column])
-        log = core.log[:, : core.s[st.N_LOG]]
-        log = log[:, log[st.L_KIND] == st.K_FILL]
-        row, price, quantity = log[st.L_ROW], log[st.L_PRICE], log[st.L_QTY]
-        total = np.bincount(row, quantity, minlength=len(rows))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            if market.instrument.is_inverse:
-                average = total / np.bincount(row, quantity / price, minlength=len(rows))
-            else:
-                weight = quantity.astype(float) * price
-                average = np.bincount(row, weight, minlength=len(rows)) / total
-        self.filled[rows] = total / units.quantity
-        self.average[rows] = average / units.price
-        self.ambiguous += int(core.s[st.AMBIGUOUS])
-        self.parts.append(
-            (
-                rows[row],
-                log[st.L_TS],
-                price / units.price,
-                quantity / units.quantity,
-                log[st.L_MAKER].astype(bool),
-            )
-        )
-
-    def finish(self) -> Columns:
-        """Fills of all symbols in one order of time."""
-        if self.parts:
-            row, ts, price, quantity, maker = (
-                np.concatenate(p) for p in zip(*self.parts, strict=True)
-            )
-            order = np.argsort(ts, kind="stable")
-            self.fill_row, self.fill_ts = row[order], ts[order]
-            self.fill_price, self.fill_quantity = price[order], quantity[order]
-            self.fill_maker = maker[order]
-        self.parts = []
-        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,8 +101,8 @@ class SimulationResult:
         frame["client_order_id"] = self._ids(row)
         if "parent_order_id" in t.texts:
             frame["parent_order_id"] = t.texts["parent_order_id"][row]
-        frame["run_id"] = pd.Categorical.from_codes(np.zeros(len(row), np.int8), [self.run_id])
-        frame["mode"] = pd.Categorical.from_codes(np.zeros(len(row), np.int8), ["paper"])
+        same = np.zeros(len(row), dtype=np.int8)
+        frame["run_id"], frame["mode"] = _words(same, [self.run_id]), _words(same, ["paper"])
         venues = [self.tapes[s].venue for s in t.symbols]
         frame["venue"] = _words(t.symbol[row], venues)
         frame["symbol"] = _words(t.symbol[row], t.symbols)
@@ -311,7 +229,7 @@ class SimulationResult:
         }
 
     def summary(self) -> dict[str, Any]:
-        """Counts and rates in one dictionary; rates are None where there is nothing to divide by."""
+        """Counts and rates in one dictionary; a rate is None where there is nothing to divide."""
         c = self.columns
         done = c.filled > 0
         traded = float(c.fill_quantity.sum())
@@ -418,10 +336,11 @@ class SimulationResult:
         return pd.concat(parts, ignore_index=True)
 
 
-def _words(codes: np.ndarray, words: Any) -> pd.Categorical:
+def _words(codes: np.ndarray, words: Any) -> Any:
     unique = list(dict.fromkeys(str(w) for w in words))
     place = np.array([unique.index(str(w)) for w in words], dtype=np.int32)
-    return pd.Categorical.from_codes(place[np.asarray(codes, dtype=np.int64)], unique)
+    index = place[np.asarray(codes, dtype=np.int64)]
+    return pd.Categorical.from_codes(index, pd.Index(unique, dtype=str))
 
 
 def _maybe(times: np.ndarray) -> pd.arrays.IntegerArray:

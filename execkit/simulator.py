@@ -16,13 +16,14 @@ from execkit.instruments import Units
 from execkit.market import MarketData
 from execkit.matching import loop
 from execkit.matching import state as st
+from execkit.matching.outcome import Columns
 from execkit.matching.reference_price import ReferencePrices, reference_prices
 from execkit.matching.tape import SymbolTape, build_tape
 from execkit.models.fee import FeeModel
 from execkit.models.fill import FillModel, fill_model
 from execkit.models.latency import LatencyModel
 from execkit.order_table import GIVEN, OrderTable, read_orders
-from execkit.results import Columns, SimulationResult
+from execkit.results import SimulationResult
 
 __all__ = ["SimulationResult", "model_arrays", "simulate"]
 
@@ -78,7 +79,7 @@ def simulate(
     for symbol, part in zip(table.symbols, ready, strict=True):
         core = _load(table, part, arrival, cancel, model, start.get(symbol, 0.0))
         core, _ = loop.run(core, part.market.tape, st.INF - 1)
-        columns.add(core, part.rows, part.market, part.reference)
+        columns.add(core, part.rows, part.market)
         bar.update(len(part.rows))
     bar.close()
     return SimulationResult(
@@ -221,8 +222,8 @@ def _on_grid(
         raise InvalidInput(
             name,
             float(values[at]),
-            f"is not a multiple of the {kind} {step} of {instrument.symbol}; round it with "
-            "Instrument.quantize_price / quantize_quantity, or give the market the right Instrument",
+            f"is not a multiple of the {kind} {step} of {instrument.symbol}; round it with the "
+            "Instrument's quantize_price or quantize_quantity, or give the market another Instrument",
             row=int(rows[at]),
         )
     _check_minimum(table, rows, whole, name, scale, instrument)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from execkit.kernels import kernel
 from execkit.matching import bars, book, prints
 from execkit.matching import state as st
@@ -98,7 +96,7 @@ def run(c: st.Core, t: st.Tape, until: int, *, stop: bool = False) -> tuple[st.C
     """`advance`, with the log grown as needed; returns the Core (maybe a new one) and the code."""
     first = int(c.s[st.N_LOG]) if stop else st.INF
     while True:
-        code = int(advance(c, t, np.int64(until), np.int64(first)))
+        code = int(advance(c, t, until, first))
         if code != FULL:
             return c, code
         c = st.grow(c, log=2 * c.log.shape[1] + st.log_needed(c))

@@ -17,7 +17,7 @@ class LatencyModel:
 
     entry_ns : decision to matching engine. cancel_ns : the same for a cancel. response_ns :
     matching engine to us. jitter_ns : mean of the exponential addition to each leg (0 = none).
-    Draws depend     only on (seed, leg, row), so results do not depend on threads or on the order of calls.
+    Draws depend only on (seed, leg, row), so results do not depend on threads or order of calls.
     When it lies: real latency has bursts that coincide with fast markets; this one has none.
     """
 

@@ -31,8 +31,8 @@ class PaperVenue:
     Parameters
     ----------
     market : what was recorded. name : under which the engine routes to it. fill, fee, latency,
-    seed, fidelity, initial_positions : as in `simulate`. Latency applies at the venue: an order submitted at t arrives
-    at t + entry; what happens at t is known to us at t + response.
+    seed, fidelity, initial_positions : as in `simulate`. Latency applies at the venue: an order
+    submitted at t arrives at t + entry; what happens at t is known to us at t + response.
 
     The market moves only when `advance` is called, so an engine on a `ReplayClock` sees the same
     run every time. Money is not checked: margin and balances are the risk guard's business.
