@@ -85,8 +85,7 @@ class BookRun(ReferenceRun):
     """Section 4: depth, or quotes (one level a side, continued as a ladder)."""
 
     tick: int = 1
-    ladder: bool = False
-    printed: bool = False
+    ladder: int = 1  # slices of one displayed size
     last_print: int | None = None
     bids: dict[int, list[int]] = field(default_factory=dict)
     asks: dict[int, list[int]] = field(default_factory=dict)
@@ -100,8 +99,8 @@ class BookRun(ReferenceRun):
         return (max(levels) if buy else min(levels)) if levels else None
 
     def reference(self, order: Order) -> int | None:
-        """Read as: with quotes as reference, a side that is empty now has no reference now."""
-        return self.last_print if self.printed else self.best(not order.buy)
+        """The last print; the opposite best price as long as no print has been seen."""
+        return self.best(not order.buy) if self.last_print is None else self.last_print
 
     def slices(self, order: Order) -> list[tuple[int, int, list[int]]]:
         """(price, available, level) that the order may take, from the best on."""
@@ -109,9 +108,8 @@ class BookRun(ReferenceRun):
         found = []
         for price in sorted(levels, reverse=not order.buy):
             size, taken = levels[price]
-            for k in range(self.model.ladder_levels if self.ladder else 1):
+            for k in range(self.ladder):
                 there = price + (k if order.buy else -k) * self.tick
-                # Read as: a ladder of bids ends above zero.
                 if there > 0 and order.within_limit(there):
                     free = size - min(size, max(0, taken - k * size))
                     found.append((there, free, levels[price]))
@@ -154,7 +152,7 @@ class BookRun(ReferenceRun):
         levels = self.side(order.buy)
         assert order.limit is not None
         if not levels:
-            return False
+            return True
         return order.limit < min(levels) if order.buy else order.limit > max(levels)
 
     def market(self, event: Event) -> None:
@@ -163,38 +161,50 @@ class BookRun(ReferenceRun):
             return
         if event[0] == "quote":
             bid, bid_size, ask, ask_size = event[2:]
-            self.bids = {bid: [bid_size, 0]} if bid is not None and bid_size > 0 else {}
-            self.asks = {ask: [ask_size, 0]} if ask is not None and ask_size > 0 else {}
-            self.shorten_queues()
+            rows = [("bid", bid, bid_size), ("ask", ask, ask_size)]
+            self.show_afresh([row for row in rows if row[1] is not None])
         else:
             self.on_message(*event[2:])
         self.cross()
-        if not self.printed:
+        if self.last_print is None:
             self.look_at_stops()
 
     def on_message(self, is_snapshot: bool, rows: Sequence[tuple[str, int, int]]) -> None:
         if is_snapshot:
-            self.bids, self.asks = {}, {}
+            self.show_afresh(rows)
+            return
+        self.set_levels(rows)
         for side, price, size in rows:
-            levels = self.bids if side == "bid" else self.asks
+            for order in self.at("resting", buy=side == "bid"):
+                if order.limit == price:
+                    order.front = min(order.front, size)
+
+    def set_levels(self, rows: Sequence[tuple[str, int, int]]) -> None:
+        for side, price, size in rows:
+            levels = self.side(side == "bid")
             if size > 0:
                 levels[price] = [size, 0]
             else:
                 levels.pop(price, None)
-            if not is_snapshot:
-                for order in self.at("resting", buy=side == "bid"):
-                    if order.limit == price:
-                        order.front = min(order.front, size)
-        if is_snapshot:
-            self.shorten_queues()
 
-    def shorten_queues(self) -> None:
-        """After the whole book was shown: nobody ahead who is not displayed."""
+    def show_afresh(self, rows: Sequence[tuple[str, int, int]]) -> None:
+        """The whole book is shown: what looks as before was not refilled, and nobody is ahead of
+        us who is not displayed.
+
+        Read as: "again" compares the book before the message with the book after all its rows.
+        """
+        before = {True: self.bids, False: self.asks}
+        self.bids, self.asks = {}, {}
+        self.set_levels(rows)
+        for buy, old in before.items():
+            for price, level in self.side(buy).items():
+                if price in old and old[price][0] == level[0]:
+                    level[1] = old[price][1]
         for order in self.at("resting"):
             levels = self.side(order.buy)
             if order.limit in levels:
                 order.front = min(order.front, levels[order.limit][0])
-            elif levels and not self.worse_than_all(order):
+            elif not self.worse_than_all(order):
                 order.front = 0
 
     def on_print(self, price: int, quantity: int, aggressor: str) -> None:
@@ -319,6 +329,12 @@ class PrintRun(ReferenceRun):
         return left
 
 
+def slices_of_a_quote(events: Sequence[Event], tick: int, model: FillModel) -> int:
+    """A tick far below the price is nobody's grid. Decided once, by the highest price quoted."""
+    prices = [p for e in events if e[0] == "quote" for p in (e[2], e[4]) if p is not None]
+    return model.ladder_levels if prices and tick > 1e-7 * max(prices) else 1
+
+
 def run(
     orders: Sequence[Mapping[str, Any]],
     events: Sequence[Event],
@@ -340,6 +356,6 @@ def run(
     else:
         assert kinds <= {"book", "print"} or kinds <= {"quote", "print"}
         sim, tape = BookRun(own, model, start_position), list(events)
-        sim.tick, sim.ladder, sim.printed = tick, "quote" in kinds, "print" in kinds
+        sim.tick, sim.ladder = tick, slices_of_a_quote(events, tick, model)
     play(sim, tape, own_first="bar" in kinds)
     return Outcome(sim.fills, {o.row: state_of(o) for o in own}, sim.ambiguous)

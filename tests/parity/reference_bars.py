@@ -26,6 +26,7 @@ class BarRun(Run):
     price: int = 0  # the open, while OPEN is played
     range: tuple[int, int, int] | None = None  # (high, low, close), while RANGE is played
     rested: set[int] = field(default_factory=set)  # rows that rested when this RANGE began
+    put_off: list[Order] = field(default_factory=list)  # stops that this RANGE looks at last
 
     def arrive(self, order: Order) -> None:
         self.move(order, "pending")
@@ -34,7 +35,8 @@ class BarRun(Run):
         if event[0] == "open":
             _, _, self.price, volume = event
             share = self.model.participation
-            self.budget = math.inf if share is None else math.floor(volume * share)
+            free = math.inf if volume > 0 else 0
+            self.budget = free if share is None else math.floor(volume * share)
             self.on_open()
         else:
             self.range = event[2:]
@@ -66,26 +68,24 @@ class BarRun(Run):
             for order in best_first(self.at("resting", buy=buy)):
                 if self.through(order, self.price):
                     self.spend(order, order.limit or 0, "maker")
-        for order in self.plain_stops():
+        for order in self.stops():
             if order.reached(self.price):
                 self.trigger(order)
                 self.move(order, "pending")
-        for order in [o for o in self.at("stop") if o.trailing]:
-            if order.reached(self.price):
-                self.trigger(order)
-                self.move(order, "pending")
-            else:
+            elif order.trailing:
                 order.follow(self.price)
         for order in self.at("pending"):
             if order.place == "pending":
                 self.act(order)
 
-    def plain_stops(self) -> list[Order]:
-        """Buys, lowest first, then sells, highest first; the earliest first at one level."""
-        plain = [o for o in self.at("stop") if not o.trailing]
+    def stops(self) -> list[Order]:
+        """Plain buys, lowest first, then sells, highest first, the earliest first at one level;
+        then trailing ones by arrival."""
+        waiting = self.at("stop")
+        plain = [o for o in waiting if not o.trailing]
         buys = sorted((o for o in plain if o.buy), key=lambda o: (o.stop, o.since))
         sells = sorted((o for o in plain if not o.buy), key=lambda o: (-(o.stop or 0), o.since))
-        return buys + sells
+        return [*buys, *sells, *(o for o in waiting if o.trailing)]
 
     def act(self, order: Order) -> None:
         """A pending order at the open."""
@@ -126,12 +126,14 @@ class BarRun(Run):
         # A stop-limit that comes to rest within this RANGE takes no part in its limits.
         resting = self.at("resting")
         self.rested = {order.row for order in resting}
+        self.put_off = []
         if self.model.intrabar == "optimistic":
             self.range_limits(resting)
-            self.range_stops()
+            self.range_stops(self.stops())
         else:
-            self.range_stops()
+            self.range_stops(self.stops(), before_limits=True)
             self.range_limits(resting)
+            self.range_stops(self.put_off)
 
     def range_limits(self, resting: list[Order]) -> None:
         assert self.range is not None
@@ -141,17 +143,21 @@ class BarRun(Run):
                 if order.place == "resting" and self.through(order, extreme):
                     self.spend(order, order.limit or 0, "maker")
 
-    def range_stops(self) -> None:
+    def range_stops(self, stops: list[Order], *, before_limits: bool = False) -> None:
+        """Before the limits an exit that has nothing to close yet is put off."""
         assert self.range is not None
         high, low, _ = self.range
-        for order in self.plain_stops():
-            extreme = high if order.buy else low
-            if order.place == "stop" and order.reached(extreme):
-                assert order.stop is not None
-                self.trigger_in_range(order, order.stop, extreme)
-        for order in [o for o in self.at("stop") if o.trailing]:
-            if order.place == "stop":
+        for order in stops:
+            if order.place != "stop":
+                continue
+            if before_limits and order.reduce_only and self.asked(order) == 0:
+                self.put_off.append(order)
+            elif order.trailing:
                 self.trail_in_range(order)
+            elif order.reached(high if order.buy else low):
+                assert order.stop is not None
+                self.ambiguous += order in self.put_off
+                self.trigger_in_range(order, order.stop, high if order.buy else low)
 
     def trigger_in_range(self, order: Order, stop: int, towards: int) -> None:
         slip = math.ceil(self.model.stop_slip * abs(towards - stop))
@@ -171,7 +177,8 @@ class BarRun(Run):
         easily = order.reached(adverse)
         order.follow(favourable)
         at_close, harshly = order.reached(close), order.reached(adverse)
-        if harshly and not (easily or at_close):
+        # Read as: one that triggers late counts once, also if only this path triggers it.
+        if harshly and (order in self.put_off or not (easily or at_close)):
             self.ambiguous += 1
         if self.model.intrabar == "pessimistic":
             if harshly:

@@ -183,11 +183,7 @@ class Run:
         """A hook for the bars, which count the cases they cannot decide."""
 
     def cannot_fill_or_kill(self, order: Order, available: float) -> bool:
-        """End a FOK order that cannot have all it asks for.
-
-        Read as: where nothing at all is available it is EXPIRED (fok) even if reduce-only
-        clipped what it asks for to zero.
-        """
+        """End a FOK order that cannot have all it asks for, or finds nothing at all."""
         if order.tif != "FOK" or (available > 0 and available >= self.asked(order)):
             return False
         self.end(order, "EXPIRED", "fok")
@@ -243,7 +239,7 @@ def own_events(orders: Sequence[Order]) -> list[tuple[int, int, int, str, Order]
 
 
 def play(sim: Run, tape: Sequence[Event], *, own_first: bool) -> None:
-    """Both streams in time. Read as: the run ends with the tape; later own events never happen."""
+    """Both streams in time. The run ends with the tape; later own events never happen."""
     own = own_events(sim.orders)
     for event in tape:
         while own and (own[0][0] < event[1] or (own_first and own[0][0] == event[1])):

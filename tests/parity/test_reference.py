@@ -142,6 +142,56 @@ def test_beyond_the_displayed_book_the_queue_is_unknown() -> None:
     assert out.fills == [(0, 5, 97, 1, "maker")]
 
 
+def test_on_an_empty_side_the_queue_is_unknown_too() -> None:
+    asks = ("book", 1, True, [("ask", 101, 5)])
+    events = [asks, ("print", 3, 99, 9, "sell"), said("bid", 99, 1, 4), ("print", 5, 99, 3, "sell")]
+    out = play([order("buy", "limit", 5, price=99)], events)
+    # Nothing says who waits at 99 when we arrive. Shown with 1 ahead, the next 3 give us 2.
+    assert out.fills == [(0, 5, 99, 2, "maker")]
+
+
+@pytest.mark.parametrize(
+    "again, free",
+    [
+        (("book", 3, True, [("ask", 101, 5), ("bid", 99, 4)]), 1),  # as before: 4 of 5 are gone
+        (("book", 3, True, [("ask", 101, 6), ("bid", 99, 4)]), 6),  # another size: refilled
+        (said("ask", 101, 5, 3), 5),  # an update of the level: somebody set it
+    ],
+)
+def test_a_level_shown_again_by_a_snapshot_was_not_refilled(again: tuple, free: int) -> None:
+    orders = [order("buy", "market", 4), order("buy", "limit", 9, 4, price=101)]
+    out = play(orders, [BOOK, again, heartbeat(5)])
+    assert [f[:4] for f in out.fills] == [(0, 2, 101, 4), (1, 4, 101, free)]
+
+
+@pytest.mark.parametrize("size, prices", [(5, [105, 105, 107]), (6, [101, 103])])
+def test_a_quote_shown_again_was_not_refilled(size: int, prices: list[int]) -> None:
+    orders = [order("buy", "market", 11), order("buy", "market", 8, 4)]
+    quotes = [("quote", ts, 99, 4, 101, q) for ts, q in ((1, 5), (3, size), (5, 5))]
+    out = play(orders, quotes, tick=2)
+    # Row 0 takes 5 at 101, 5 at 103, 1 at 105. The same quote again: 4 left at 105, then 107.
+    # Another size: the ladder starts afresh with 6 and 2 at 101 and 103.
+    later = [f for f in out.fills if f[0] == 1]
+    assert [f[2] for f in later] == sorted(set(prices))
+    assert [f[3] for f in later] == ([4, 4] if size == 5 else [6, 2])
+
+
+def test_a_tick_that_nobody_trades_on_gives_no_ladder() -> None:
+    quote, later = ("quote", 1, 10**7, 4, 10**7 + 9, 5), ("quote", 9, 10**7, 4, 10**7 + 9, 6)
+    out = play([order("buy", "market", 12)], [quote, later])
+    # 1 <= 1e-7 * 10,000,009: one slice of 5. A tick of 2 would be a grid.
+    assert [f[2:4] for f in out.fills] == [(10**7 + 9, 5)]
+    out = play([order("buy", "market", 12)], [quote, later], tick=2)
+    assert [f[3] for f in out.fills] == [5, 5, 2]
+
+
+def test_a_ladder_of_bids_ends_above_zero() -> None:
+    out = play([order("sell", "market", 12)], [("quote", t, 3, 4, 9, 4) for t in (1, 3)], tick=2)
+    # 4 at 3, 4 at 1; there is no -1.
+    assert [f[2:4] for f in out.fills] == [(3, 4), (1, 4)]
+    assert ends(out) == [("EXPIRED", "no_liquidity")]
+
+
 @pytest.mark.parametrize(
     "model, filled", [(OPTIMISTIC, [7]), (QUEUE, [3]), (PESSIMISTIC, [3])], ids=name_of
 )
@@ -192,7 +242,8 @@ def test_public_prints_use_up_the_displayed_book() -> None:
 
 def test_an_unknown_aggressor_inside_the_spread_does_nothing_but_move_the_reference() -> None:
     orders = [order("buy", "limit", 1, price=100), order("buy", "stop_market", 1, stop_price=100)]
-    out = play(orders, [BOOK, ("print", 3, 100, 9, "unknown")])
+    before = ("print", 2, 99, 1, "sell")
+    out = play(orders, [BOOK, before, ("print", 3, 100, 9, "unknown")])
     assert out.fills == [(1, 3, 101, 1, "taker")]
 
 
@@ -216,6 +267,18 @@ def test_without_prints_stops_watch_the_opposite_best_price() -> None:
     # The best bid falls to 98: reached, 2 of 6 at 98.
     assert play(orders, events).fills == [(0, 3, 98, 2, "taker")]
     assert play(orders, [BOOK, heartbeat(3)]).fills == []
+    # A print to come changes nothing; one that was seen is the reference from then on.
+    printed = ("print", 4, 100, 1, "buy")
+    assert play(orders, [*events, printed]).fills == [(0, 3, 98, 2, "taker")]
+    assert play(orders, [BOOK, ("print", 2, 100, 1, "buy"), *events[1:]]).fills == []
+
+
+def test_an_empty_side_is_no_reference() -> None:
+    orders = [order("sell", "stop_market", 2, stop_price=200)]
+    gone = ("book", 1, True, [("ask", 101, 5)])
+    out = play(orders, [gone, heartbeat(3)])
+    # No bid until the one at 1 appears: that is below 200.
+    assert out.orders[0][3] == 3
 
 
 def test_a_stop_limit_is_a_new_limit_order_when_it_triggers() -> None:
@@ -228,6 +291,17 @@ def test_a_stop_limit_is_a_new_limit_order_when_it_triggers() -> None:
     # Row 0 takes 5 at 101 and rests 1; row 1 is marketable but nothing is left; row 2 would take.
     assert out.fills == [(0, 3, 101, 5, "taker")]
     assert ends(out) == [("PARTIALLY_FILLED", None), ("EXPIRED", "ioc"), ("REJECTED", "post_only")]
+
+
+def test_a_stop_limit_queues_from_its_trigger() -> None:
+    orders = [
+        order("buy", "stop_limit", 2, stop_price=102, price=100),
+        order("buy", "limit", 2, 3, price=100),
+    ]
+    events = [BOOK, ("print", 4, 102, 1, "buy"), ("print", 5, 100, 3, "sell"), heartbeat(6)]
+    out = play(orders, events)
+    # Row 0 arrived first but came to rest at 4, row 1 at 3: 2 for row 1, then 1 for row 0.
+    assert [f[:4] for f in out.fills] == [(1, 5, 100, 2), (0, 5, 100, 1)]
 
 
 def test_a_trailing_stop_follows_and_never_goes_back() -> None:
@@ -265,6 +339,18 @@ def test_own_events_of_one_stamp_run_after_the_market_arrivals_first() -> None:
     assert [f[0] for f in out.fills] == [0, 1]
     assert ends(out)[2:] == [("EXPIRED", "gtd"), ("EXPIRED", "gtd"), ("INTENT", None)]
     assert (out.orders[2][2], out.orders[3][2]) == (4, 2)
+
+
+def test_nothing_happens_after_the_last_market_event() -> None:
+    orders = [
+        order("buy", "limit", 2, 2, price=99, cancel=6),
+        order("buy", "limit", 2, 2, price=99, time_in_force="GTD", expire=6),
+        order("buy", "market", 2, 6),
+        order("buy", "limit", 2, 5, price=99, cancel=5),
+    ]
+    out = play(orders, [BOOK, heartbeat(5)])
+    assert ends(out) == [("OPEN", None)] * 2 + [("INTENT", None), ("CANCELED", "requested")]
+    assert out.fills == []
 
 
 def test_any_fill_closes_the_oco_group_also_for_late_comers() -> None:

@@ -56,6 +56,7 @@ def test_a_bar_without_volume_fills_nothing() -> None:
     orders = [order("buy", "market", 1, time_in_force=tif) for tif in ("GTC", "IOC", "FOK")]
     out = play(orders, [(100, 100, 100, 100, 0)], QUEUE)
     assert ends(out) == [("OPEN", None), ("EXPIRED", "ioc"), ("EXPIRED", "fok")]
+    assert ends(play(orders, [(100, 100, 100, 100, 0)], FREE)) == ends(out), "also without a cap"
 
 
 def test_the_half_spread_is_paid_by_takers_and_rounded_against_us() -> None:
@@ -155,6 +156,46 @@ def test_a_stop_limit_that_came_to_rest_in_the_bar_is_not_ambiguous() -> None:
     # Row 0 triggers first, 103 + ceil(0.5 * 7) = 107 > 102, rests. Row 1: 105 + 3.
     assert out.fills == [(1, 9, 108, 1, "taker")]
     assert out.orders[0] == ("CANCELED", "oco", 9, 9, 0)
+    assert out.ambiguous == 0
+
+
+ENTRY = order("buy", "limit", 3, price=98)
+
+
+@pytest.mark.parametrize(
+    "exit_order, row, price",
+    [
+        # 97 slips ceil(0.5 * 2) = 1 to 96.
+        (order("sell", "stop_market", 3, stop_price=97, reduce_only=True), 1, 96),
+        # w 100 -> 97 (300 bps); the high of 105 first: floor(101.85) = 101, slips 3 to 98.
+        (order("sell", "trailing_stop", 3, trail_bps=300.0, reduce_only=True), 1, 98),
+    ],
+)
+@pytest.mark.parametrize("intrabar, ambiguous", [("pessimistic", 1), ("optimistic", 0)])
+def test_an_exit_without_a_position_waits_for_the_entry_that_fills_in_the_same_bar(
+    exit_order: dict, row: int, price: int, intrabar: Any, ambiguous: int
+) -> None:
+    out = play([ENTRY, exit_order], [(100, 105, 95, 100)], replace(FREE, intrabar=intrabar))
+    if intrabar == "optimistic" and exit_order["order_type"] == "trailing_stop":
+        price = 96  # the low first: from 97 by ceil(0.5 * 2)
+    assert [f[:4] for f in out.fills] == [(0, 9, 98, 3), (row, 9, price, 3)]
+    assert out.ambiguous == ambiguous
+
+
+def test_an_exit_that_still_has_nothing_to_close_is_canceled_when_it_triggers() -> None:
+    one = order("sell", "stop_market", 3, stop_price=97, reduce_only=True)
+    out = play([one], [(100, 105, 95, 100)])
+    assert out.orders[0] == ("CANCELED", "reduce_only", 9, 9, 0)
+    assert out.ambiguous == 1
+    assert ends(play([one], [(100, 105, 98, 100)])) == [("OPEN", None)]
+
+
+def test_an_exit_with_a_position_comes_before_the_limits() -> None:
+    stop = order("sell", "stop_market", 3, stop_price=97, reduce_only=True)
+    out = play([ENTRY, stop], [(100, 105, 95, 100)], start_position=2)
+    # 2 to close before the entry adds 3: filled by 2, then nothing is left to reduce.
+    assert [f[:4] for f in out.fills] == [(1, 9, 96, 2), (0, 9, 98, 3)]
+    assert ends(out)[1] == ("CANCELED", "reduce_only")
     assert out.ambiguous == 0
 
 

@@ -76,8 +76,6 @@ def test_cutting_the_tape_leaves_earlier_fills_unchanged(kind: str) -> None:
     for case in cases(kind, 100, 10, 40):
         ts = case.events[len(case.events) // 2][1] + (case.interval or 1) - 1
         cut = case.until(ts)
-        if {e[0] for e in cut.events} != {e[0] for e in case.events}:
-            continue  # the rules let a stop's reference depend on there being any print at all
         before = [f for f in case.outcome().fills if f[1] < ts]
         assert [f for f in cut.outcome().fills if f[1] < ts] == before
 
