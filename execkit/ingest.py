@@ -30,6 +30,7 @@ QUOTE_CURRENCIES = (
     "BTC",
     "ETH",
 )
+_CURRENCIES = ("base_currency", "quote_currency")
 _OWN_NAMES = frozenset({"event_id", "run_id", "client_order_id", "payload"})
 
 
@@ -73,7 +74,7 @@ def _row(table: str, record: Record) -> list[Any]:
             for alias in ALIASES.get((table, column), ()):
                 if value is None:
                     value = payload.get(alias)
-            if value is None:
+            if value is None or (value == "" and column in _CURRENCIES):
                 value = _fallback(table, column, record)
         try:
             out.append(None if value is None else _CONVERT[kind](value))
@@ -174,7 +175,7 @@ def frame_to_arrow(table: str, frame: pd.DataFrame, constants: Mapping[str, obje
         if source is not None:
             arrays.append(_convert(f"{table}.{source}", frame[source], kind))
         elif constants.get(column) is not None:
-            arrays.append(pa.array([constants[column]] * n, ARROW[kind]))
+            arrays.append(pa.repeat(pa.scalar(constants[column], ARROW[kind]), n))
         else:
             arrays.append(pa.nulls(n, ARROW[kind]))
         names.append(column)
@@ -215,7 +216,7 @@ def simulated(table: str, frame: pd.DataFrame, run: Mapping[str, object]) -> pa.
     if table == "orders" and "quote_currency" not in frame.columns:
         symbols = frame["symbol"].astype(str) if "symbol" in frame.columns else pd.Series([""])
         split = {symbol: currencies(symbol) for symbol in symbols.unique()}
-        for place, column in enumerate(("base_currency", "quote_currency")):
+        for place, column in enumerate(_CURRENCIES):
             pairs = {symbol: both[place] for symbol, both in split.items()}
             extra[column] = symbols.map(pairs) if len(symbols) == len(frame) else None
     out = frame_to_arrow(table, frame.assign(**extra), {"symbol": "", **run})  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ QUOTES = """quote_keys AS (
 """CTE that every lookup joins: quotes with a key that orders ties by `seq`."""
 
 
-def mid_at(probes: str, at_ns: str, symbol: str = "symbol") -> str:
+def mid_at(probes: str, at_ns: str, symbol: str = "symbol", quotes: str = "quote_keys") -> str:
     """SELECT of all columns of `probes` and `mid`, `mid_reason` of the newest quote at or before.
 
     Parameters
@@ -22,6 +22,7 @@ def mid_at(probes: str, at_ns: str, symbol: str = "symbol") -> str:
     probes : a relation with `market_id`, `venue` and the columns named by the next two.
     at_ns : its column with the moment; NULL finds nothing.
     symbol : its column with the symbol to price.
+    quotes : the CTE `QUOTES`, or a part of it.
 
     `mid` is NULL, and `mid_reason` says why (no_quote, stale_quote, one_sided_book, crossed_book),
     unless both sides are quoted, bid < ask, and the quote is at most `max_age_ns` old.
@@ -36,6 +37,6 @@ def mid_at(probes: str, at_ns: str, symbol: str = "symbol") -> str:
                  WHEN NOT coalesce(q.bid > 0 AND q.ask > 0 AND isfinite(q.bid) AND isfinite(q.ask),
                                    false) THEN 'one_sided_book'
                  WHEN q.bid >= q.ask THEN 'crossed_book' END AS mid_reason
-        FROM {probes} p ASOF LEFT JOIN quote_keys q
+        FROM {probes} p ASOF LEFT JOIN {quotes} q
           ON p.market_id = q.market_id AND p.venue = q.venue AND p.{symbol} = q.symbol
          AND p.{at_ns}::HUGEINT * 18446744073709551616 + 9223372036854775807 >= q.key)"""

@@ -29,18 +29,25 @@ RATIO_MACRO = """CREATE OR REPLACE MACRO cost_bps(cost, notional) AS
 """Aggregate of bps as a ratio of sums over the rows that have both; NULL when there are none."""
 
 _PRICED = f"""{QUOTES},
+lacking AS (
+    SELECT DISTINCT coalesce(r.market_id, o.run_id) AS market_id, o.symbol
+    FROM orders o LEFT JOIN runs r USING (run_id)
+    WHERE o.decision_price IS NULL OR o.arrival_price IS NULL),
+order_quotes AS (SELECT * FROM quote_keys SEMI JOIN lacking USING (market_id, symbol)),
 given AS (
     SELECT o.*, coalesce(r.market_id, o.run_id) AS market_id,
-           CASE WHEN o.decision_price IS NULL THEN coalesce(o.decision_ts_ns, o.ts_ns) END AS ask_d,
-           CASE WHEN o.arrival_price IS NULL THEN o.arrival_ts_ns END AS ask_a,
-           o.decision_price IS NULL OR o.arrival_price IS NULL AS wanted
+        CASE WHEN o.side = 'buy' THEN 1 WHEN o.side = 'sell' THEN -1 END AS s,
+        coalesce(o.contract_size, 1) AS m,
+        coalesce(o.contract_kind = 'inverse', false) AS inverse,
+        CASE WHEN inverse THEN o.base_currency ELSE o.quote_currency END AS currency,
+        CASE WHEN o.decision_price IS NULL THEN coalesce(o.decision_ts_ns, o.ts_ns) END AS ask_d,
+        CASE WHEN o.arrival_price IS NULL THEN o.arrival_ts_ns END AS ask_a
     FROM orders o LEFT JOIN runs r USING (run_id)),
-asked AS (SELECT * FROM given WHERE wanted),
-decided AS ({mid_at("asked", "ask_d")}),
+decided AS ({mid_at("given", "ask_d", quotes="order_quotes")}),
 decided_named AS (
     SELECT * EXCLUDE (mid, mid_reason), mid AS mid_d, mid_reason AS why_d FROM decided),
-arrived AS ({mid_at("decided_named", "ask_a")}),
-looked_up AS (
+arrived AS ({mid_at("decided_named", "ask_a", quotes="order_quotes")}),
+priced AS (
     SELECT * EXCLUDE (mid, mid_reason, mid_d, why_d, decision_price, arrival_price),
         coalesce(decision_price, mid_d) AS decision_price,
         coalesce(arrival_price, mid) AS arrival_price,
@@ -48,18 +55,17 @@ looked_up AS (
         CASE WHEN arrival_price IS NULL
              THEN CASE WHEN ask_a IS NULL THEN 'no_arrival_time' ELSE mid_reason END
         END AS arrival_reason
-    FROM arrived),
-priced AS MATERIALIZED (
-    SELECT * EXCLUDE (decision_reason, arrival_reason), decision_reason, arrival_reason
-    FROM looked_up
-    UNION ALL BY NAME
-    SELECT *, NULL AS decision_reason, NULL AS arrival_reason FROM given WHERE NOT wanted)"""
+    FROM arrived)"""
 
-_FILLS = f"""filled AS MATERIALIZED (
-    SELECT f.*, coalesce(o.market_id, r.market_id, f.run_id) AS market_id,
-        o.client_order_id IS NULL AS orphan, o.decision_price, o.arrival_price,
-        o.decision_reason, o.arrival_reason, o.quote_currency, o.strategy_id,
-        CASE f.side WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS s,
+_FEES = f"""fee_pairs AS (
+    SELECT DISTINCT fee_currency || quote_currency AS pair
+    FROM (SELECT DISTINCT fee_currency FROM fills WHERE fee <> 0)
+    CROSS JOIN (SELECT DISTINCT quote_currency FROM orders)),
+fee_quotes AS (
+    -- A list, for DuckDB would build the hash table of a semi-join over all the quotes.
+    SELECT * FROM quote_keys WHERE list_contains((SELECT list(pair) FROM fee_pairs), symbol)),
+filled AS (
+    SELECT f.*, coalesce(r.market_id, f.run_id) AS market_id,
         coalesce(o.contract_size, 1) AS m,
         coalesce(o.contract_kind = 'inverse', false) AS inverse,
         coalesce(f.fee_currency = o.quote_currency,
@@ -67,17 +73,12 @@ _FILLS = f"""filled AS MATERIALIZED (
                  false) AS in_quote,
         coalesce(f.fee_currency = o.base_currency,
                  starts_with(f.symbol, nullif(f.fee_currency, '')), false) AS in_base,
-        CASE WHEN inverse THEN o.base_currency ELSE o.quote_currency END AS currency,
         CASE WHEN f.fee <> 0 AND f.fee_currency <> '' AND NOT in_quote AND NOT in_base
              THEN f.venue_ts_ns END AS ask_fee,
         f.fee_currency || o.quote_currency AS fee_pair
-    FROM fills f LEFT JOIN priced o USING (run_id, client_order_id)
+    FROM fills f LEFT JOIN orders o USING (run_id, client_order_id)
     LEFT JOIN runs r ON r.run_id = f.run_id),
-third AS (SELECT * FROM filled WHERE ask_fee IS NOT NULL),
-fee_priced AS (
-    {mid_at("third", "ask_fee", "fee_pair")}
-    UNION ALL BY NAME
-    SELECT *, NULL::DOUBLE AS mid, NULL::VARCHAR AS mid_reason FROM filled WHERE ask_fee IS NULL),
+fee_priced AS ({mid_at("filled", "ask_fee", "fee_pair", "fee_quotes")}),
 with_fee AS (
     SELECT *,
         CASE WHEN fee = 0 THEN 0
@@ -88,82 +89,90 @@ with_fee AS (
              WHEN fee IS NULL THEN 'no_fee'
              WHEN coalesce(fee_currency, '') = '' THEN 'no_fee_currency'
              ELSE 'fee_' || coalesce(mid_reason, 'no_quote') END AS fee_reason,
-        quantity * m * CASE WHEN inverse THEN 1 / price ELSE price END AS notional,
-        CASE WHEN inverse THEN notional ELSE quantity * m * decision_price END AS d_notional,
-        CASE WHEN inverse THEN notional ELSE quantity * m * arrival_price END AS a_notional,
-        CASE WHEN inverse THEN s * quantity * m * (1 / decision_price - 1 / price)
-             ELSE s * quantity * m * (price - decision_price) END AS decision_cost_ccy,
-        CASE WHEN inverse THEN s * quantity * m * (1 / arrival_price - 1 / price)
-             ELSE s * quantity * m * (price - arrival_price) END AS arrival_cost_ccy,
-        CASE WHEN inverse THEN s * quantity * m * (1 / decision_price - 1 / arrival_price)
-             ELSE s * quantity * m * (arrival_price - decision_price) END AS delay_cost_ccy
-    FROM fee_priced),
-by_fill AS (
-    SELECT * EXCLUDE (d_notional, a_notional),
-        CASE WHEN decision_price IS NOT NULL THEN d_notional END AS decision_notional,
-        CASE WHEN arrival_price IS NOT NULL THEN a_notional END AS arrival_notional,
-        decision_cost_ccy + fee_cost_ccy AS total_cost_ccy
-    FROM with_fee)"""
+        quantity * m * CASE WHEN inverse THEN 1 / price ELSE price END AS notional
+    FROM fee_priced)"""
 
-_BPS = """
+
+def _cost(benchmark: str, against: str = "") -> str:
+    """Cost of `traded` units against a benchmark price: what the fills were worth, or, with
+    `against`, what another benchmark says they were worth."""
+    linear = f"traded * {against}" if against else "notional / m"
+    inverse = f"traded / {against}" if against else "notional / m"
+    return f"""CASE WHEN inverse THEN s * m * (traded / {benchmark} - {inverse})
+                    ELSE s * m * ({linear} - traded * {benchmark}) END"""
+
+
+_COSTS = f"""costed AS (
+    SELECT *,
+        {_cost("decision_price", "arrival_price")} AS delay_cost_ccy,
+        {_cost("arrival_price")} AS arrival_cost_ccy,
+        {_cost("decision_price")} AS decision_cost_ccy,
+        decision_cost_ccy + fee_cost_ccy AS total_cost_ccy,
+        CASE WHEN inverse AND decision_price IS NOT NULL THEN notional
+             ELSE traded * m * decision_price END AS decision_notional,
+        CASE WHEN inverse AND arrival_price IS NOT NULL THEN notional
+             ELSE traded * m * arrival_price END AS arrival_notional
+    FROM joined)"""
+
+_MEASURES = """
+    currency, coalesce(notional, 0) AS notional, decision_notional, arrival_notional,
+    delay_cost_ccy, arrival_cost_ccy, decision_cost_ccy, fee_cost_ccy, total_cost_ccy,
     1e4 * delay_cost_ccy / decision_notional AS delay_cost_bps,
     1e4 * arrival_cost_ccy / arrival_notional AS arrival_cost_bps,
     1e4 * decision_cost_ccy / decision_notional AS decision_cost_bps,
     1e4 * fee_cost_ccy / decision_notional AS fee_cost_bps,
-    1e4 * total_cost_ccy / decision_notional AS total_cost_bps"""
+    1e4 * total_cost_ccy / decision_notional AS total_cost_bps,
+    fee, fee_currency, decision_reason, arrival_reason, fee_reason"""
 
 BY_FILL = f"""
 WITH {_PRICED},
-{_FILLS}
+{_FEES},
+joined AS (
+    SELECT f.*, f.quantity AS traded, o.s, o.currency, o.strategy_id, o.decision_price,
+        o.arrival_price, o.decision_reason, o.arrival_reason, o.client_order_id IS NULL AS orphan
+    FROM with_fee f LEFT JOIN priced o USING (run_id, client_order_id)),
+{_COSTS}
 SELECT run_id, mode, venue, symbol, client_order_id, parent_order_id, strategy_id, fill_id, side,
     quantity, price, liquidity, venue_ts_ns, local_ts_ns, decision_price, arrival_price,
-    currency, notional, decision_notional, arrival_notional,
-    delay_cost_ccy, arrival_cost_ccy, decision_cost_ccy, fee_cost_ccy, total_cost_ccy, {_BPS},
-    fee, fee_currency, decision_reason, arrival_reason, fee_reason,
+    {_MEASURES},
     coalesce(CASE WHEN orphan THEN 'no_order' END, decision_reason, arrival_reason, fee_reason)
         AS reason
-FROM by_fill"""
+FROM costed"""
 """One row per fill; `reason` is NULL when nothing is missing."""
 
 PER_ORDER = f"""
 WITH {_PRICED},
-{_FILLS},
+{_FEES},
 sums AS (
-    SELECT run_id, client_order_id, count(*) AS n_fills, sum(quantity) AS filled_quantity,
+    SELECT run_id, client_order_id, count(*) AS n_fills, sum(quantity) AS traded,
         CASE WHEN bool_or(inverse) THEN sum(quantity) / sum(quantity / price)
              ELSE sum(quantity * price) / sum(quantity) END AS average_price,
-        sum(notional) AS notional, sum(decision_notional) AS decision_notional,
-        sum(arrival_notional) AS arrival_notional, sum(delay_cost_ccy) AS delay_cost_ccy,
-        sum(arrival_cost_ccy) AS arrival_cost_ccy, sum(decision_cost_ccy) AS decision_cost_ccy,
+        sum(notional) AS notional,
         CASE WHEN count(*) = count(fee_cost_ccy) THEN sum(fee_cost_ccy) END AS fee_cost_ccy,
         min(fee_reason) AS fee_reason,
-        CASE WHEN count(DISTINCT fee_currency) FILTER (fee <> 0) <= 1 THEN sum(fee) END AS fee,
-        string_agg(DISTINCT fee_currency, '+' ORDER BY fee_currency) FILTER (fee <> 0)
-            AS fee_currency,
+        min(fee_currency) FILTER (fee <> 0) AS first_currency,
+        max(fee_currency) FILTER (fee <> 0) AS last_currency,
+        CASE WHEN first_currency IS NOT DISTINCT FROM last_currency THEN sum(fee) END AS fee,
+        CASE WHEN first_currency = last_currency THEN first_currency
+             WHEN first_currency <> last_currency THEN 'mixed' END AS fee_currency,
         CASE WHEN bool_and(liquidity IN ('maker', 'taker'))
              THEN sum(CASE WHEN liquidity = 'maker' THEN quantity ELSE 0 END) / sum(quantity)
         END AS maker_ratio,
         min(venue_ts_ns) AS first_fill_ts_ns, max(venue_ts_ns) AS last_fill_ts_ns
-    FROM by_fill GROUP BY run_id, client_order_id),
+    FROM with_fee GROUP BY run_id, client_order_id),
 joined AS (
-    SELECT o.* EXCLUDE (filled_quantity, average_price, reason),
-        CASE WHEN o.contract_kind = 'inverse' THEN o.base_currency ELSE o.quote_currency
-        END AS currency,
-        s.* EXCLUDE (run_id, client_order_id, n_fills, filled_quantity, notional),
-        coalesce(s.n_fills, 0) AS n_fills, coalesce(s.filled_quantity, 0) AS filled_quantity,
-        coalesce(s.notional, 0) AS notional,
-        s.decision_cost_ccy + s.fee_cost_ccy AS total_cost_ccy
-    FROM priced o LEFT JOIN sums s USING (run_id, client_order_id))
+    SELECT o.* EXCLUDE (average_price), f.* EXCLUDE (run_id, client_order_id)
+    FROM priced o LEFT JOIN sums f USING (run_id, client_order_id)),
+{_COSTS}
 SELECT run_id, mode, venue, symbol, client_order_id, parent_order_id, strategy_id, side,
-    order_type, status, quantity, filled_quantity, filled_quantity / quantity AS fill_rate,
-    n_fills, first_fill_ts_ns, last_fill_ts_ns, coalesce(decision_ts_ns, ts_ns) AS decision_ts_ns,
-    arrival_ts_ns, average_price, decision_price, arrival_price,
-    currency, notional, decision_notional, arrival_notional,
-    delay_cost_ccy, arrival_cost_ccy, decision_cost_ccy, fee_cost_ccy, total_cost_ccy, {_BPS},
-    fee, fee_currency, maker_ratio, decision_reason, arrival_reason, fee_reason,
-    coalesce(CASE WHEN n_fills = 0 THEN 'no_fills' END, decision_reason, arrival_reason, fee_reason)
-        AS reason
-FROM joined"""
+    order_type, status, quantity, coalesce(traded, 0) AS filled_quantity,
+    coalesce(traded, 0) / quantity AS fill_rate, coalesce(n_fills, 0) AS n_fills,
+    first_fill_ts_ns, last_fill_ts_ns, coalesce(decision_ts_ns, ts_ns) AS decision_ts_ns,
+    arrival_ts_ns, average_price, decision_price, arrival_price, maker_ratio,
+    {_MEASURES},
+    coalesce(CASE WHEN traded IS NULL THEN 'no_fills' END, decision_reason, arrival_reason,
+             fee_reason) AS reason
+FROM costed"""
 """One row per order, filled or not; `reason` is NULL when nothing is missing."""
 
 SUMMARY = """
