@@ -130,8 +130,10 @@ class PositionTracker:
         closing = min(quantity, abs(held)) if held * sign < 0 else ZERO
         fee = fill.fee if closing == quantity else fill.fee * closing / quantity
         fold.position.updated_ts_ns = fill.local_ts_ns
+        _add(fold.position.fees, fill.fee_currency, fill.fee)
         if closing:
-            self._move(fold, fill, closing, fee)
+            self._move(fold, fill, closing)
+            _add(fold.trip_fees, fill.fee_currency, fee)
             fold.exited += closing
             fold.exit_value += _weighted(fold.position.instrument, closing, fill.price)
             if not fold.position.quantity:
@@ -142,9 +144,10 @@ class PositionTracker:
                 fold.position.opened_ts_ns = fill.local_ts_ns
             fold.opened += opening
             fold.entry_value += _weighted(fold.position.instrument, opening, fill.price)
-            self._move(fold, fill, opening, fill.fee - fee)
+            self._move(fold, fill, opening)
+            _add(fold.trip_fees, fill.fee_currency, _EXACT.subtract(fill.fee, fee))
 
-    def _move(self, fold: _Fold, fill: Fill, quantity: Decimal, fee: Decimal) -> None:
+    def _move(self, fold: _Fold, fill: Fill, quantity: Decimal) -> None:
         """Book a part of a fill that only opens or only closes."""
         position, instrument = fold.position, fold.position.instrument
         signed = quantity if fill.side is Side.BUY else -quantity
@@ -161,8 +164,6 @@ class PositionTracker:
         fold.cash = _EXACT.subtract(fold.cash, _value(instrument, signed, fill.price))
         basis = _value(instrument, position.quantity, position.average_price)
         position.realised_pnl = _EXACT.add(fold.cash, basis)
-        _add(position.fees, fill.fee_currency, fee)
-        _add(fold.trip_fees, fill.fee_currency, fee)
 
     def _archive(self, fold: _Fold, fill: Fill) -> None:
         """A round trip has ended: into the history with it."""

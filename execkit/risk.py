@@ -108,13 +108,14 @@ class RiskGuard:
         return answer
 
     def _judge(self, order: ExecutionOrder, at: AccountSnapshot) -> Approved | Refused:
+        breaker = self.breaker()  # first: the end of a cooldown also resets the count of failures
         at = replace(
             at,
             equity=self.equity if at.equity is None and not at.equity_note else at.equity,
             peak_equity=self.peak_equity,
             day_start_equity=self.day_start_equity,
             failed_orders=self.failed_orders,
-            breaker=self.breaker(),
+            breaker=breaker,
             halted=self._halted,
         )
         found = [no for rule in self.rules if (no := self._ask(rule, order, at)) is not None]
