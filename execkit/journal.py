@@ -176,7 +176,7 @@ class Journal:
         ready = [encode(Event(*event)) for event in events]
         if not ready:
             return []
-        with self._lock, self._guard():
+        with self._guard(), self._lock:  # the guard first: a fork may have copied a held lock
             self._refuse_if_broken()
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -299,14 +299,14 @@ class Journal:
         return Record(seq, ts_ns, kind, order_id, run_id, payload, previous, digest, event_id)
 
     def _fetch(self, query: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        with self._lock, self._guard():
+        with self._guard(), self._lock:
             return self._db.execute(query, parameters).fetchall()
 
     def _check_mark(self, mark_path: Path, accept_tail: bool) -> int:
         """Open the mark and compare it with the chain; return the newest number seen."""
         # The head is read before the mark exists to be read, and the mark before its row is looked
         # up, so that other processes appending at this moment cannot look like a loss.
-        with self._lock, self._guard():
+        with self._guard(), self._lock:
             head, _ = self._head()
             self._mark = Mark(mark_path)
             if accept_tail:

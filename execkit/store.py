@@ -105,11 +105,10 @@ class Store:
         """Bring in what the journal holds now beyond the watermark; again, it changes nothing.
 
         Batches of `batch` rows, each one transaction together with its watermark, so that it may
-        be killed at any moment and several processes may do it at once. Raises `JournalCorrupt`
-        when the journal no longer holds what was ingested from it.
+        be killed at any moment and several processes may do it at once. Rows appended meanwhile
+        are the next call's. Raises `JournalCorrupt` when the journal lost what was ingested.
         """
-        started = time.perf_counter()
-        end = journal.last_seq()  # rows appended meanwhile are the next call's, or it never ends
+        started, end = time.perf_counter(), journal.last_seq()
         with self._reading() as db:
             seq, digest = _watermark(db, journal.journal_id)
         first, added, repeated = seq, dict.fromkeys(TABLES, 0), 0
@@ -134,8 +133,8 @@ class Store:
             for name, (rows, new) in counts.items():
                 added[name] += new
                 repeated += rows - new if name in ("orders", "fills") else 0
-        seconds = time.perf_counter() - started
-        return IngestReport(journal.journal_id, first, seq, added, repeated, seconds)
+        took = time.perf_counter() - started
+        return IngestReport(journal.journal_id, first, seq, added, repeated, took)
 
     def save_simulation(
         self,
@@ -179,10 +178,9 @@ class Store:
                 raise InvalidInput("run_id", run_id, "belongs to a journal; choose another")
             for name in TABLES:
                 db.execute(f"DELETE FROM {name} WHERE run_id = ?", [run_id])
-            for name, table in staged.items():
-                db.register("staged", table)
-                db.execute(f"INSERT INTO {name} BY NAME SELECT * FROM staged")
-                db.unregister("staged")
+            with _staged(db, staged):
+                for name in staged:
+                    db.execute(f"INSERT INTO {name} BY NAME SELECT * FROM staged_{name}")
             db.execute(ingest_sql.SIMULATED_STATES, {"run_id": run_id})
         return run_id
 
