@@ -7,6 +7,7 @@ request to terminate interrupts the kernel, so that its clean-up runs and the no
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import os
@@ -75,14 +76,20 @@ def run_notebook(
 
 def known_parameters(notebook: Path) -> list[str]:
     """Names that the cell tagged ``parameters`` assigns, in order."""
-    papermill = _papermill()
     if not notebook.is_file():
         raise InvalidInput("notebook", str(notebook), "there is no such file")
     try:
-        json.loads(notebook.read_text(encoding="utf-8"))
-    except ValueError as error:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", [])]
+        lines = ast.parse("\n".join("".join(c["source"]) for c in tagged)).body
+    except (ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:
         raise InvalidInput("notebook", str(notebook), f"is not a notebook ({error})") from None
-    return list(papermill.inspect_notebook(str(notebook)))
+    names = []
+    for line in lines:
+        targets = line.targets if isinstance(line, ast.Assign) else []
+        targets = [line.target] if isinstance(line, ast.AnnAssign) else targets
+        names += [target.id for target in targets if isinstance(target, ast.Name)]
+    return names
 
 
 def refuse_secret(name: str, value: object) -> None:

@@ -1,6 +1,6 @@
 """Run every notebook in place, and strip what differs between machines and runs.
 
-    python tests/notebooks/refresh.py [NOTEBOOK ...]
+python tests/notebooks/refresh.py [NOTEBOOK ...]
 """
 
 from __future__ import annotations
