@@ -1,4 +1,4 @@
-"""`kernel`: compiled functions whose cache on disk knows all the sources that it was made from.
+"""`kernel` and `entry`: compiled functions whose cache on disk knows all the sources that it was made from.
 
 numba looks only at the file of a function to decide whether its cached machine code is fresh. A
 kernel that calls one in another file would go on with the old code of the other, and with arrays
@@ -20,8 +20,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F) -> F:
-    """Compile on first call, without the GIL, and keep the machine code on disk."""
-    dispatcher = njit(nogil=True, cache=True)(function)
+    """Compile on first call by another kernel, without the GIL, and keep the code on disk.
+
+    Python cannot call it: the wrapper for that takes as long to compile as the function.
+    """
+    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def entry(function: F) -> F:
+    """A `kernel` that Python calls."""
+    return _compiled(function, no_cfunc_wrapper=True)
+
+
+def _compiled(function: F, **options: bool) -> F:
+    dispatcher = njit(nogil=True, cache=True, **options)(function)
     dispatcher._cache._cache_file._source_stamp = (sources_digest(),)
     return dispatcher
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from execkit.book import BID, set_level
 from execkit.instruments import Units
-from execkit.kernels import kernel
+from execkit.kernels import entry, kernel
 from execkit.tables import Table
 
 
@@ -85,7 +85,7 @@ def _grown(array: np.ndarray, n: int) -> np.ndarray:
     return bigger
 
 
-@kernel
+@entry
 def _play(
     starts: np.ndarray,
     ends: np.ndarray,

@@ -269,9 +269,8 @@ def on_depth(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
         clear_side(c, 1)
     side, price, size = t.depth[0, at], t.depth[1, at], t.depth[2, at]
     key = price if side == 0 else -price
-    part = c.levels[3 * side : 3 * side + 3]
-    n = set_level(part[0], part[1], part[2], c.s[st.N_BIDS + side], key, size)
-    c.s[st.N_BIDS + side] = n
+    keys, sizes, taken = c.levels[3 * side], c.levels[3 * side + 1], c.levels[3 * side + 2]
+    c.s[st.N_BIDS + side] = set_level(keys, sizes, taken, c.s[st.N_BIDS + side], key, size)
     if snapshot:
         keep_taken(c, side, key, size)
     else:
@@ -286,7 +285,9 @@ def on_depth(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
 def clear_side(c: st.Core, side: int) -> None:
     """Empty a side, remembering what was taken from it for levels that are shown again."""
     n = c.s[st.N_BIDS + side]
-    c.levels[6 + 3 * side : 9 + 3 * side, :n] = c.levels[3 * side : 3 * side + 3, :n]
+    for row in range(3 * side, 3 * side + 3):
+        for i in range(n):
+            c.levels[6 + row, i] = c.levels[row, i]
     c.s[st.OLD_BIDS + side] = n
     c.s[st.N_BIDS + side] = 0
 
@@ -294,12 +295,13 @@ def clear_side(c: st.Core, side: int) -> None:
 @kernel
 def keep_taken(c: st.Core, side: int, key: int, size: int) -> None:
     """A level that was shown before with the same size was not refilled."""
-    old = c.levels[6 + 3 * side : 9 + 3 * side]
-    was = find(old[0], c.s[st.OLD_BIDS + side], key)
-    if was < c.s[st.OLD_BIDS + side] and old[0, was] == key and old[1, was] == size:
-        now = find(c.levels[3 * side], c.s[st.N_BIDS + side], key)
-        if now < c.s[st.N_BIDS + side] and c.levels[3 * side, now] == key:
-            c.levels[3 * side + 2, now] = old[2, was]
+    old = 6 + 3 * side
+    was = find(c.levels[old], c.s[st.OLD_BIDS + side], key)
+    if was == c.s[st.OLD_BIDS + side] or c.levels[old, was] != key:
+        return
+    now = find(c.levels[3 * side], c.s[st.N_BIDS + side], key)
+    if c.levels[old + 1, was] == size and now < c.s[st.N_BIDS + side]:
+        c.levels[3 * side + 2, now] = c.levels[old + 2, was]
 
 
 @kernel

@@ -10,6 +10,8 @@ from execkit.book import find
 from execkit.kernels import kernel
 from execkit.matching import state as st
 
+DONE, FULL, HAPPENED, OWN, MARKET = range(5)
+
 
 @kernel
 def note(c: st.Core, kind: int, row: int, ts: int, price: int, quantity: int, maker: int) -> None:
@@ -291,3 +293,52 @@ def trail_fires(c: st.Core, row: int, reference: int) -> bool:
         return True
     move_trail(c, row, reference)
     return False
+
+
+@kernel
+def step(c: st.Core, t: st.Tape, until: int, first: int, on_bars: bool) -> int:
+    """What the loop does next: OWN or MARKET event, or the reason to return.
+
+    DONE: nothing is left up to `until`. FULL: the log needs room for the next event. HAPPENED: the
+    log is longer than `first` (INF: never), and all events of the time of its newest entry have
+    run, none of a later time.
+    """
+    cursor, at_own = c.s[st.AT_TAPE], c.s[st.AT_OWN]
+    market = t.ts[cursor] if cursor < len(t.ts) else st.INF
+    own = c.own[0, at_own] if at_own < c.s[st.N_OWN] else st.INF
+    own_first = own <= market if on_bars else own < market
+    now = own if own_first else market
+    if now == st.INF or now > until or (on_bars and not own_first and now == until):
+        return DONE
+    if c.s[st.N_LOG] > first and now > c.log[st.L_TS, c.s[st.N_LOG] - 1]:
+        return HAPPENED
+    worst = 4 * c.s[st.LIVE] + c.s[st.N_BIDS] + c.s[st.N_ASKS] + c.flags[st.LADDER] + 64
+    if c.s[st.N_LOG] + worst > c.log.shape[1]:
+        return FULL
+    return OWN if own_first else MARKET
+
+
+@kernel
+def own_event(c: st.Core) -> int:
+    """Run the next own event; returns the order that the fidelity has to take in, or -1."""
+    at = c.s[st.AT_OWN]
+    ts, kind, row = c.own[0, at], c.own[1, at], c.own[2, at]
+    c.s[st.AT_OWN] = at + 1
+    if kind != st.ARRIVE:
+        if is_live(c, row):
+            if kind == st.CANCEL:
+                end(c, row, st.S_CANCELED, st.R_REQUESTED, ts)
+            else:
+                end(c, row, st.S_EXPIRED, st.R_GTD, ts)
+        return -1
+    c.orders[st.STATUS, row] = st.S_OPEN
+    c.orders[st.ARRIVAL, row] = ts
+    c.s[st.LIVE] += 1
+    group = c.orders[st.OCO, row]
+    if c.orders[st.TIF, row] == st.GTD and ts >= c.orders[st.EXPIRY, row]:
+        end(c, row, st.S_EXPIRED, st.R_GTD, ts)
+        return -1
+    if group >= 0 and c.groups[1, group]:
+        end(c, row, st.S_CANCELED, st.R_OCO, ts)
+        return -1
+    return int(row)

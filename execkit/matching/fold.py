@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from execkit.kernels import kernel
+from execkit.kernels import entry
 
 
-@kernel
+@entry
 def fold(
     signed: np.ndarray, price: np.ndarray, size: float, inverse: bool, start: float, entry: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,100 +1,93 @@
-"""The event loop: market events and own events of one symbol, in the order of the fill rules."""
+"""The event loop: market and own events of one symbol, in the order of the fill rules.
+
+There is one compiled loop a fidelity, so that a run waits only for the rules it uses.
+"""
 
 from __future__ import annotations
 
-from execkit.kernels import kernel
+from execkit.kernels import entry
 from execkit.matching import bars, book, prints
 from execkit.matching import state as st
-from execkit.matching.common import end, is_live
+from execkit.matching.common import DONE, FULL, HAPPENED, OWN, own_event, step
 
-DONE, FULL, HAPPENED = 0, 1, 2
-
-
-@kernel
-def _arrive(c: st.Core, row: int, ts: int) -> None:
-    orders = c.orders
-    orders[st.STATUS, row] = st.S_OPEN
-    orders[st.ARRIVAL, row] = ts
-    c.s[st.LIVE] += 1
-    group = orders[st.OCO, row]
-    if orders[st.TIF, row] == st.GTD and ts >= orders[st.EXPIRY, row]:
-        end(c, row, st.S_EXPIRED, st.R_GTD, ts)
-    elif group >= 0 and c.groups[1, group]:
-        end(c, row, st.S_CANCELED, st.R_OCO, ts)
-    elif c.flags[st.FIDELITY] == st.F_BARS:
-        bars.arrive(c, row, ts)
-    elif c.flags[st.FIDELITY] == st.F_PRINTS:
-        prints.arrive(c, row, ts)
-    else:
-        book.arrive(c, row, ts)
+__all__ = ["DONE", "FULL", "HAPPENED", "run"]
 
 
-@kernel
-def _own_event(c: st.Core, ts: int) -> None:
-    at = c.s[st.AT_OWN]
-    kind, row = c.own[1, at], c.own[2, at]
-    c.s[st.AT_OWN] = at + 1
-    if kind == st.ARRIVE:
-        _arrive(c, row, ts)
-    elif is_live(c, row):
-        if kind == st.CANCEL:
-            end(c, row, st.S_CANCELED, st.R_REQUESTED, ts)
-        else:
-            end(c, row, st.S_EXPIRED, st.R_GTD, ts)
-
-
-@kernel
-def _market_event(c: st.Core, t: st.Tape, ts: int) -> None:
-    cursor = c.s[st.AT_TAPE]
-    kind, at = t.kind[cursor], t.at[cursor]
-    c.s[st.AT_TAPE] = cursor + 1
-    if kind == st.DEPTH:
-        book.on_depth(c, t, at, ts)
-    elif kind == st.QUOTE:
-        book.on_quote(c, t, at, ts)
-    elif kind == st.OPEN:
-        bars.on_open(c, t, at, ts)
-    elif kind == st.RANGE:
-        bars.on_range(c, t, at, ts)
-    elif c.flags[st.FIDELITY] == st.F_PRINTS:
-        prints.on_print(c, t, at, ts)
-    else:
-        book.on_print(c, t, at, ts)
-
-
-@kernel
-def advance(c: st.Core, t: st.Tape, until: int, first: int) -> int:
-    """Run events up to time `until` (on bars, market events only before `until`).
-
-    Returns DONE; FULL if the log needs room for the next event (nothing of it was run: grow the
-    log and call again); or HAPPENED, once the log is longer than `first` (INF: never): all events
-    of the time of the newest log entry have run, none of a later time has.
-    """
-    on_bars = c.flags[st.FIDELITY] == st.F_BARS
+@entry
+def advance_book(c: st.Core, t: st.Tape, until: int, first: int) -> int:
+    """Depth or quotes, with prints; see `step` for what is returned."""
     while True:
-        cursor, at_own = c.s[st.AT_TAPE], c.s[st.AT_OWN]
-        market = t.ts[cursor] if cursor < len(t.ts) else st.INF
-        own = c.own[0, at_own] if at_own < c.s[st.N_OWN] else st.INF
-        now = min(market, own)
-        if now == st.INF or now > until:
-            return DONE
-        own_first = own <= market if on_bars else own < market
-        if on_bars and not own_first and now >= until:
-            return DONE
-        if c.s[st.N_LOG] > first and now > c.log[st.L_TS, c.s[st.N_LOG] - 1]:
-            return HAPPENED
-        worst = 4 * c.s[st.LIVE] + c.s[st.N_BIDS] + c.s[st.N_ASKS] + c.flags[st.LADDER] + 64
-        if c.s[st.N_LOG] + worst > c.log.shape[1]:
-            return FULL
-        if own_first:
-            _own_event(c, now)
+        code = step(c, t, until, first, False)
+        if code < OWN:
+            return code
+        if code == OWN:
+            row = own_event(c)
+            if row >= 0:
+                book.arrive(c, row, c.orders[st.ARRIVAL, row])
+            continue
+        cursor = c.s[st.AT_TAPE]
+        c.s[st.AT_TAPE] = cursor + 1
+        if t.kind[cursor] == st.DEPTH:
+            book.on_depth(c, t, t.at[cursor], t.ts[cursor])
+        elif t.kind[cursor] == st.QUOTE:
+            book.on_quote(c, t, t.at[cursor], t.ts[cursor])
         else:
-            _market_event(c, t, now)
+            book.on_print(c, t, t.at[cursor], t.ts[cursor])
+
+
+@entry
+def advance_prints(c: st.Core, t: st.Tape, until: int, first: int) -> int:
+    """Prints alone."""
+    while True:
+        code = step(c, t, until, first, False)
+        if code < OWN:
+            return code
+        if code == OWN:
+            row = own_event(c)
+            if row >= 0:
+                prints.arrive(c, row, c.orders[st.ARRIVAL, row])
+            continue
+        cursor = c.s[st.AT_TAPE]
+        c.s[st.AT_TAPE] = cursor + 1
+        prints.on_print(c, t, t.at[cursor], t.ts[cursor])
+
+
+@entry
+def advance_bars(c: st.Core, t: st.Tape, until: int, first: int) -> int:
+    """Bars: own events run before a bar's event at the same time."""
+    while True:
+        code = step(c, t, until, first, True)
+        if code < OWN:
+            return code
+        if code == OWN:
+            row = own_event(c)
+            if row >= 0:
+                bars.arrive(c, row, c.orders[st.ARRIVAL, row])
+            continue
+        cursor = c.s[st.AT_TAPE]
+        c.s[st.AT_TAPE] = cursor + 1
+        if t.kind[cursor] == st.OPEN:
+            bars.on_open(c, t, t.at[cursor], t.ts[cursor])
+        else:
+            bars.on_range(c, t, t.at[cursor], t.ts[cursor])
+
+
+_LOOPS = {
+    st.F_DEPTH: advance_book,
+    st.F_QUOTES: advance_book,
+    st.F_PRINTS: advance_prints,
+    st.F_BARS: advance_bars,
+}
 
 
 def run(c: st.Core, t: st.Tape, until: int, *, stop: bool = False) -> tuple[st.Core, int]:
-    """`advance`, with the log grown as needed; returns the Core (maybe a new one) and the code."""
+    """Run events up to time `until` (on bars, market events only before `until`).
+
+    With `stop`, return after the first time at which something was logged. The log is grown as
+    needed, so the Core that is returned may be a new one.
+    """
     first = int(c.s[st.N_LOG]) if stop else st.INF
+    advance = _LOOPS[int(c.flags[st.FIDELITY])]
     while True:
         code = int(advance(c, t, until, first))
         if code != FULL:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from execkit.book import set_level
-from execkit.kernels import kernel
+from execkit.kernels import entry
 from execkit.matching import state as st
 from execkit.matching.tape import SymbolTape
 
@@ -52,7 +52,7 @@ class ReferencePrices:
         return np.where(at >= 0, self.mid[np.maximum(at, 0)], np.nan)
 
 
-@kernel
+@entry
 def _touches(t: st.Tape, room: int, out: np.ndarray) -> int:
     """Best bid, size, ask, size after each complete depth message; returns how many."""
     levels = np.zeros((6, room + 1), dtype=np.int64)
