@@ -256,8 +256,10 @@ class ExecutionOrder:
     fees: dict[str, Decimal] = field(default_factory=dict)
     created_ts_ns: int = 0
     sent_ts_ns: int | None = None
+    cancel_ts_ns: int | None = None  # when its cancel was asked for
     accepted_ts_ns: int | None = None
     triggered_ts_ns: int | None = None
+    cancel_requested_ts_ns: int | None = None
     done_ts_ns: int | None = None
     decision_price: Decimal | None = None
     arrival_price: Decimal | None = None

@@ -245,7 +245,8 @@ class OrderManager:
             raise InvalidInput("venue", venue, "pass the venue that holds this recovered order")
         order_id, before = found.client_order_id, found.status
         told = {"reason": reason}
-        self.recorder.add("cancel_requested", told, self.clock.now_ns(), order_id)
+        found.cancel_ts_ns = self.clock.now_ns()
+        self.recorder.add("cancel_requested", told, found.cancel_ts_ns, order_id)
         self.recorder.flush()
         self.ledger.move(found, _S.CANCEL_PENDING)
         self.ledger.cancel_reasons[order_id] = reason

@@ -108,7 +108,8 @@ class PaperVenue:
         if row is None:
             raise InvalidInput("client_order_id", order.client_order_id, "is not known here")
         delay = int(self.latency.delay("cancel", np.array([row]), self.seed)[0])
-        self._book(order.symbol).cancel(row, self._now_ns + delay)
+        asked = max(self._now_ns, order.cancel_ts_ns or 0)
+        self._book(order.symbol).cancel(row, asked + delay)
 
     def quote(self, symbol: str) -> Quote | None:
         """What the market showed last, at the time up to which it has run."""
