@@ -259,7 +259,6 @@ class ExecutionOrder:
     cancel_ts_ns: int | None = None  # when its cancel was asked for
     accepted_ts_ns: int | None = None
     triggered_ts_ns: int | None = None
-    cancel_requested_ts_ns: int | None = None
     done_ts_ns: int | None = None
     decision_price: Decimal | None = None
     arrival_price: Decimal | None = None
