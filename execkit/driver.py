@@ -37,6 +37,7 @@ class Driver:
     """Parameters
     ----------
     apply : takes each batch of updates that are due, in order. It must not wait.
+    under_way : whether something sent has not been answered: the data's end waits for it.
     tick_s : how often paper venues are moved on a live clock.
     """
 
@@ -46,10 +47,12 @@ class Driver:
         venues: Sequence[Venue],
         tasks: Tasks,
         apply: Callable[[list[VenueUpdate]], None],
+        under_way: Callable[[], bool],
         *,
         tick_s: float = 0.05,
     ) -> None:
         self.clock, self.tasks, self.apply, self.tick_s = clock, tasks, apply, tick_s
+        self.under_way = under_way
         self.paper = [venue for venue in venues if isinstance(venue, ReplayVenue)]
         self.replays = isinstance(clock, ReplayClock)
         if self.replays and len(self.paper) < len(venues):
@@ -104,7 +107,7 @@ class Driver:
             await self.tasks.settle()
         return worked
 
-    def _next_due(self, *, timers: bool) -> int:
+    def _next_due(self, *, timers: bool = True) -> int:
         due = self._inbox[0][0] if self._inbox else END
         return min(due, self._timers[0][0]) if timers and self._timers else due
 
@@ -128,7 +131,11 @@ class Driver:
             raise InvalidInput("until_ns", until_ns, f"the clock is already at {clock.now_ns()}")
         self.driving = True
         try:
-            await self._drive(clock, END if until_ns is None else until_ns, on_time, every_ns, stop)
+            end = max(self._last_market_ns(), clock.now_ns()) if until_ns is None else until_ns
+            await self._drive(clock, end, on_time, every_ns, stop)
+            while until_ns is None and (self._inbox or self.under_way()):
+                if not await self._answer(clock):
+                    break
         finally:
             self.driving = False
 
@@ -149,25 +156,38 @@ class Driver:
                 horizon = min(end, market)
             elif on_time:
                 horizon = min(end, max(market, call_ns))
-            due = self._next_due(timers=end < END or market < END)
-            early = due <= horizon and due < END
-            horizon, before = max(now_ns, due - 1 if early else horizon), self._count
-            reached = self._advance(horizon)
-            if early and reached == horizon and self._count == before:
-                clock.advance_to(due)
-            elif reached < END:
-                clock.advance_to(max(reached, now_ns))
+            before = self._count
+            reached = self._step(clock, max(horizon, now_ns))
             worked = await self._pump() or self._count != before
-            if on_time and market <= reached < END and reached >= call_ns:
+            if on_time and market <= reached and reached >= call_ns:
                 call_ns, worked = reached + every_ns, True
                 answer = on_time(clock.now_ns())
                 if inspect.isawaitable(answer):
                     await answer
                 await self._pump()
             if reached >= end and not worked:
-                break
-        if not (stop and stop()):
-            clock.advance_to(max(clock.now_ns(), self._last_market_ns() if end == END else end))
+                return
+
+    def _step(self, clock: ReplayClock, horizon: int) -> int:
+        """Move venues and clock to `horizon`, the first thing that happens at a venue, or the first
+        thing that is due here, whichever comes first; return the time up to which venues ran."""
+        due = self._next_due()
+        early = due <= horizon
+        target, before = due - 1 if early else horizon, self._count
+        reached = self._advance(target) if target >= clock.now_ns() else target
+        quiet = reached == target and self._count == before
+        clock.advance_to(max(clock.now_ns(), due if early and quiet else reached))
+        return reached
+
+    async def _answer(self, clock: ReplayClock) -> bool:
+        """After the end of the data: go to the next answer; False if there is none to come."""
+        before, due = self._count, self._next_due(timers=False)
+        reached = self._advance(due if due < END else END)
+        if reached == END and self._count == before:
+            return False
+        clock.advance_to(max(clock.now_ns(), min(reached, due)))
+        await self._pump()
+        return True
 
     def _advance(self, until_ns: int) -> int:
         """Move the venues to `until_ns` or the first moment that has an update."""
@@ -182,9 +202,8 @@ class Driver:
         return min((ts_ns for ts_ns in found if ts_ns is not None), default=END)
 
     def _last_market_ns(self) -> int:
-        """Where a drive without an end got to: the newest market event that was run."""
-        quotes = [v.quote(symbol) for v in self.paper for symbol in v.instruments]
-        return max((q.ts_ns for q in quotes if q is not None), default=0)
+        found = [venue.last_market_ns() for venue in self.paper]
+        return max((ts_ns for ts_ns in found if ts_ns is not None), default=0)
 
     # -- passing time -----------------------------------------------------------------------
 

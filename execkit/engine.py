@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from execkit import records
+from execkit import emergency, records
 from execkit.account import Account
 from execkit.bookkeeping import Bookkeeper
 from execkit.clock import NS_PER_S, Clock
@@ -25,14 +25,13 @@ from execkit.orders import OrderManager
 from execkit.positions import PositionTracker
 from execkit.recovery import venue_gone
 from execkit.risk import RiskGuard
-from execkit.signals import NoPosition, new_order, order_of
+from execkit.signals import NoPosition, order_of
 from execkit.venues.base import ReplayVenue, Venue, VenueUpdate
 from execkit.words import (
     ExecutionMode,
     ExecutionStatus,
     Number,
     OrderType,
-    Side,
     new_client_order_id,
     positive,
 )
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["ExecutionEngine", "ExecutionResult"]
 
 _S = ExecutionStatus
-_STOP_ATTEMPTS = 5
 
 
 class ExecutionEngine:
@@ -119,7 +117,10 @@ class ExecutionEngine:
 
     def _assemble(self, venues: list[Venue], timeout_ns: int) -> None:
         """Give the parts one clock and each other."""
-        self._driver = Driver(self.clock, venues, self.order_manager.tasks, self._apply)
+        manager = self.order_manager
+        self._driver = Driver(
+            self.clock, venues, manager.tasks, self._apply, manager.ledger.under_way
+        )
         for part in (self.order_manager, self.risk_guard, self.order_monitor):
             part.clock = self.clock
         self.books = Bookkeeper(
@@ -171,7 +172,7 @@ class ExecutionEngine:
         if not self.gate.open:
             return
         if cancel_orders:
-            await self._cancel_all("engine_stopped")
+            await emergency.cancel_all(self.gate, self._settle_ns, "engine_stopped")
         await self._driver.stop()
         self.books.value(self.clock.now_ns())
         self._recorder.flush(force=True)
@@ -303,17 +304,11 @@ class ExecutionEngine:
                 raise NoPosition("symbol", symbol, "there is no open position in it")
         except FixRequest as error:
             return ExecutionResult.of(error)
-        result = await self._close(held, reason)
+        result = await self.gate.close(held, reason)
         if result.success and result.order is not None:
             await self._settle(result.order)
             result = self.gate.result(result.order)
         return result
-
-    async def _close(self, held: Position, reason: str) -> ExecutionResult:
-        side = Side.SELL if held.quantity > 0 else Side.BUY
-        order = new_order(held.symbol, side, abs(held.quantity), reduce_only=True, reason=reason)
-        order.venue = held.venue
-        return await self.gate.place_exit(order)
 
     async def emergency_stop_all(self) -> dict[str, list[Any]]:
         """Latch, cancel every live order, close every position at market, and see that it is so.
@@ -323,38 +318,7 @@ class ExecutionEngine:
         failed (what could not be done, with the reason) and pending (asked, not yet confirmed;
         inside a replay, where no time passes, everything is).
         """
-        self.risk_guard.halt("emergency stop")
-        self.protector.release()
-        orders, held = self.order_manager.open_orders(), self.position_tracker.open_positions()
-        failed: list[dict[str, str]] = []
-        await self._cancel_all("emergency_stop")
-        for _ in range(_STOP_ATTEMPTS):
-            failed.clear()
-            for position in self.position_tracker.open_positions():
-                result = await self._close(position, "emergency_stop")
-                if not result.success:
-                    failed.append({"symbol": position.symbol, "error": result.error})
-            await self._quiet()
-            if self._driver.driving or not self.position_tracker.open_positions():
-                break
-        left = [order.client_order_id for order in orders if order.status.is_live]
-        left += [position.symbol for position in held if position.quantity]
-        return {
-            "cancelled_orders": [o.client_order_id for o in orders if o.status is _S.CANCELED],
-            "closed_positions": [position.symbol for position in held if not position.quantity],
-            "failed": failed,
-            "pending": left,
-        }
-
-    async def _cancel_all(self, reason: str) -> None:
-        for order in self.order_manager.open_orders():
-            await self.order_manager.cancel_order(order, reason=reason)
-        await self._quiet()
-
-    async def _quiet(self) -> None:
-        """Wait until no order is live, at most `settle_timeout_s`."""
-        live = self.order_manager.ledger.live
-        await self.wait_until(lambda: not live, self.clock.now_ns() + self._settle_ns)
+        return await emergency.stop_all(self.gate, self._settle_ns)
 
     def activate_circuit_breaker(self, reason: str) -> None:
         """Only orders that reduce exposure pass until `deactivate_circuit_breaker`."""

@@ -20,9 +20,9 @@ from execkit.orders import OrderManager, instrument_of
 from execkit.positions import PositionTracker
 from execkit.protection import Protector
 from execkit.risk import Approved, Refused, RiskGuard
-from execkit.signals import NoPosition
+from execkit.signals import NoPosition, new_order
 from execkit.venues.base import Venue
-from execkit.words import ExecutionMode, ExecutionStatus
+from execkit.words import ExecutionMode, ExecutionStatus, Side
 
 _S = ExecutionStatus
 
@@ -127,6 +127,13 @@ class Gate:
         """Send an order of the engine's own to `order.venue`."""
         name = next(name for name, venue in self.venues.items() if venue.name == order.venue)
         return await self.place(order, name, is_exit=True)
+
+    async def close(self, held: Position, reason: str) -> ExecutionResult:
+        """Send a market order that closes a position."""
+        side = Side.SELL if held.quantity > 0 else Side.BUY
+        order = new_order(held.symbol, side, abs(held.quantity), reduce_only=True, reason=reason)
+        order.venue = held.venue
+        return await self.place_exit(order)
 
     async def _place_leg(self, order: ExecutionOrder) -> bool:
         return (await self.place_exit(order)).success

@@ -77,6 +77,11 @@ class OrderLedger:
             self.live.pop(order.client_order_id, None)
         order.done_ts_ns = ts_ns if status.is_done else None
 
+    def under_way(self) -> bool:
+        """Whether some request has no answer yet, or some order still has an expiry to come."""
+        waits = (_S.SENDING, _S.CANCEL_PENDING)
+        return any(o.status in waits or o.expire_ts_ns is not None for o in self.live.values())
+
     def apply(self, update: VenueUpdate) -> Outcome:
         """Apply one update of a venue. A venue's oddities raise nothing: see `Outcome.alarm`."""
         order = self.orders.get(update.client_order_id)

@@ -23,6 +23,8 @@ from execkit.positions import PositionTracker
 from execkit.words import ZERO, ExecutionStatus, OrderType, Side, new_client_order_id
 
 _S = ExecutionStatus
+# Why an exit may end without a fill as it should: the venue's OCO, or we canceled it ourselves.
+_EXPECTED = frozenset({"oco", "position_closed", "protection_replaced", "protection_failed"})
 Place = Callable[[ExecutionOrder], Awaitable[bool]]
 At = Callable[[int, Callable[[], None]], None]
 
@@ -160,7 +162,11 @@ class Protector:
         for leg in ended:
             if leg.status in (_S.REJECTED, _S.REFUSED) and leg.order_type is not OrderType.MARKET:
                 self._fail(plan, leg.reason)
-            elif leg.status is not _S.FILLED and not leg.filled_quantity and leg.reason != "oco":
+            elif (
+                leg.status is not _S.FILLED
+                and not leg.filled_quantity
+                and leg.reason not in _EXPECTED
+            ):
                 plan.not_before_ns = self.clock.now_ns() + self.retry_ns
                 text = (
                     f"an exit ended {leg.status.value} ({leg.reason}) without a fill; trying again"

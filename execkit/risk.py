@@ -95,6 +95,7 @@ class RiskGuard:
         self._day = -1
         self._breaker, self._breaker_until_ns = "", 0
         self._halted = ""
+        self._tripped: set[str] = set()
         if starting_equity is not None:
             self.update_equity(positive(starting_equity, "starting_equity"))
 
@@ -188,7 +189,10 @@ class RiskGuard:
             ("drawdown", self.current_drawdown_pct, self.limits.max_drawdown_pct),
             ("daily loss", self.daily_loss_pct, self.limits.daily_loss_limit_pct),
         ):
-            if limit is not None and loss >= limit and not self.breaker():
+            if limit is None or loss < limit:
+                self._tripped.discard(name)
+            elif name not in self._tripped:  # once; while it stands the limit itself refuses
+                self._tripped.add(name)
                 self._open(f"{name} {loss:.4g} % reached {limit} %", self._cooldown())
 
     @property
@@ -248,6 +252,8 @@ class RiskGuard:
         return max(1, self.clock.now_ns() + round(self.limits.cooldown_seconds * NS_PER_S))
 
     def _open(self, reason: str, until_ns: int) -> None:
+        if self._breaker and not self._breaker_until_ns:
+            return  # opened by hand: stays so
         self._breaker, self._breaker_until_ns = reason, until_ns
         self._changed("breaker_opened", reason=reason, until_ts_ns=until_ns or None)
 

@@ -33,7 +33,7 @@ LAYERS = (
     "journal lifecycle records recovery venues matching simulator results algos sample toy "
     "store schema ingest ingest_sql storefile",
     "dashboards outlets orders",
-    "monitor driver account bookkeeping signals protection gate",
+    "monitor driver account bookkeeping signals protection gate emergency",
     "engine",
     "desk",
     "runner demo",

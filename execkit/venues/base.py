@@ -119,3 +119,7 @@ class ReplayVenue(Venue, Protocol):
     def next_market_ns(self) -> int | None:
         """Time of the next market event not yet run, None at the end of the data."""
         ...
+
+    def last_market_ns(self) -> int | None:
+        """Time of the last market event of the data, run or not; None if there is none."""
+        ...

@@ -120,6 +120,11 @@ class PaperVenue:
         times = [t for b in self._books.values() if (t := b.next_ns()) is not None]
         return min(times, default=None)
 
+    def last_market_ns(self) -> int | None:
+        """Time of the last event of any symbol that was asked for."""
+        times = [t for b in self._books.values() if (t := b.last_ns()) is not None]
+        return max(times, default=None)
+
     def advance(self, until_ns: int) -> int:
         """Run the market up to `until_ns` or just past the first moment that has an update.
 

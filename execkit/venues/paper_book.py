@@ -126,6 +126,10 @@ class PaperBook:
         at = int(self._core.s[st.AT_TAPE])
         return int(self._market.tape.ts[at]) if at < len(self._market.tape.ts) else None
 
+    def last_ns(self) -> int | None:
+        ts = self._market.tape.ts
+        return int(ts[-1]) if len(ts) else None
+
     def quote(self) -> Quote | None:
         """The reference row at the tape's position: the newest event that has run."""
         at_tape = int(self._core.s[st.AT_TAPE])

@@ -119,10 +119,13 @@ class QuoteVenue:
     async def cancel(self, order: ExecutionOrder) -> None:
         if self.faults.cancel:
             raise self.faults.cancel.pop(0)
-        self._enqueue(self._now + self.entry_ns, "cancel", order)
+        self._enqueue((order.cancel_ts_ns or 0) + self.entry_ns, "cancel", order)
 
     def next_market_ns(self) -> int | None:
         return self.quotes[self._next].ts_ns if self._next < len(self.quotes) else None
+
+    def last_market_ns(self) -> int | None:
+        return self.quotes[-1].ts_ns if self.quotes else None
 
     def advance(self, until_ns: int) -> int:
         while True:
