@@ -8,11 +8,11 @@ reported by `MarketData.check`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -96,6 +96,11 @@ class MarketData:
         object.__setattr__(self, "inferred", guessed)
         object.__setattr__(self, "bar_interval_ns", MappingProxyType(dict(sorted(steps.items()))))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        parts |= {name: dict(parts[name]) for name in ("instruments", "bar_interval_ns")}
+        return _revived, (parts,)
+
     # ---------------------------------------------------------------- making one
 
     @classmethod
@@ -129,7 +134,8 @@ class MarketData:
         if stamp == "close":
             by_code = np.array([steps.get(s, 0) for s in table.symbols], dtype=np.int64)
             columns = {**table.columns, "ts_ns": table["ts_ns"] - by_code[table["symbol"]]}
-            table = Table("bars", MappingProxyType(columns), table.symbols, table.venues)
+            moved = Table("bars", columns, table.symbols, table.venues)
+            table = moved.cut(slice(None))
         given = {i.symbol: i for i in instruments}
         return cls(bars=table, bar_interval_ns=steps, instruments=given, notes=tuple(notes))
 
@@ -367,3 +373,7 @@ class MarketData:
 
     def _repr_html_(self) -> str:
         return str(self.summary().to_html(index=False, border=0))
+
+
+def _revived(parts: dict[str, Any]) -> MarketData:
+    return MarketData(**parts)

@@ -143,8 +143,11 @@ class Table:
 
     def cut(self, rows: slice | np.ndarray) -> Table:
         """The chosen rows: views for a slice, copies for an array of positions or booleans."""
-        chosen = {name: _frozen(column[rows]) for name, column in self.columns.items()}
-        return Table(self.kind, MappingProxyType(chosen), self.symbols, self.venues)
+        return _table(self.kind, self.columns, self.symbols, self.venues, rows)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # read-only mappings cannot be pickled; sweeps send markets to other processes
+        return _table, (self.kind, dict(self.columns), self.symbols, self.venues)
 
     def frame(self) -> pd.DataFrame:
         """The table as pandas: tz-aware ``time`` first, words as categoricals."""
@@ -181,14 +184,11 @@ def build(
     defaults = DEFAULTS[kind]
     wanted = (*REQUIRED[kind], *defaults)
     if kind in SEQUENCED:
-        flags = np.asarray(columns.get("is_snapshot", np.zeros(n)))
-        out["seq"] = (
-            np.asarray(columns["seq"], dtype=np.int64)
-            if "seq" in columns
-            else _message_numbers(ts, codes, flags)
-            if kind == "depth"
-            else np.arange(n, dtype=np.int64)
-        )
+        numbers = columns.get("seq")
+        if numbers is None:
+            flags = np.asarray(columns.get("is_snapshot", np.zeros(n)))
+            numbers = _message_numbers(ts, codes, flags) if kind == "depth" else np.arange(n)
+        out["seq"] = np.asarray(numbers, dtype=np.int64)
     for name in (*wanted, *OPTIONAL[kind]):
         if name in columns:
             out[name] = np.asarray(columns[name]).astype(_dtype(name), copy=False)
@@ -198,8 +198,7 @@ def build(
         if len(column) != n:
             raise InvalidInput(name, len(column), f"the time column has {n} rows; give as many")
     order, findings = _order(kind, out, symbols)
-    frozen = {k: _frozen(v if order is None else v[order]) for k, v in out.items()}
-    table = Table(kind, MappingProxyType(frozen), symbols, venues)
+    table = _table(kind, out, symbols, venues, order)
     _one_venue_per_symbol(table)
     return table, findings
 
@@ -234,14 +233,11 @@ def from_frame(
 
 def as_frame(data: object) -> pd.DataFrame:
     """pandas, Arrow or a mapping of columns as a DataFrame; anything else is refused."""
-    if isinstance(data, pd.DataFrame):
-        return data
-    if hasattr(data, "to_pandas"):
-        frame = data.to_pandas()
-        if isinstance(frame, pd.DataFrame):
-            return frame
     if isinstance(data, Mapping):
         return pd.DataFrame(dict(data))
+    frame = data.to_pandas() if hasattr(data, "to_pandas") else data
+    if isinstance(frame, pd.DataFrame):
+        return frame
     raise InvalidInput("data", type(data).__name__, "pass a DataFrame, an Arrow table or a dict")
 
 
@@ -267,8 +263,7 @@ def join(tables: list[Table]) -> Table:
                 parts[name].append(table[name])
     out = {name: np.concatenate(columns) for name, columns in parts.items()}
     order, _ = _order(kind, out, symbols)
-    frozen = {k: _frozen(v if order is None else v[order]) for k, v in out.items()}
-    joined = Table(kind, MappingProxyType(frozen), symbols, venues)
+    joined = _table(kind, out, symbols, venues, order)
     _one_venue_per_symbol(joined)
     return joined
 
@@ -289,10 +284,19 @@ def _categorical(codes: np.ndarray, words: tuple[str, ...]) -> Any:
     return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(list(words)))
 
 
-def _frozen(column: np.ndarray) -> np.ndarray:
-    view = column.view()
-    view.flags.writeable = False
-    return view
+def _table(
+    kind: str,
+    columns: Mapping[str, np.ndarray],
+    symbols: tuple[str, ...],
+    venues: tuple[str, ...],
+    rows: slice | np.ndarray | None = None,
+) -> Table:
+    """A `Table` of read-only views or, where `rows` is an array, of copies."""
+    frozen = {}
+    for name, column in columns.items():
+        frozen[name] = column.view() if rows is None else column[rows]
+        frozen[name].flags.writeable = False
+    return Table(kind, MappingProxyType(frozen), symbols, venues)
 
 
 def _coded(labels: object, n: int, clean: object) -> tuple[np.ndarray, tuple[str, ...]]:

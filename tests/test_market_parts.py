@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from decimal import Decimal
 from itertools import permutations
 from pathlib import Path
@@ -172,6 +174,17 @@ def test_damaged_saves_are_named(tmp_path: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest | {"rows": {"prints": 7}}))
     with pytest.raises(InvalidData, match="the manifest says 7"):
         MarketData.load(folder)
+
+
+def test_a_market_can_be_sent_to_another_process() -> None:
+    market = MarketData.from_prints(prints([1, 2]), symbol="A1") + MarketData.from_bars(
+        bars(), symbol="B1"
+    )
+    there = pickle.loads(pickle.dumps(market))
+    assert same(there, market)
+    assert there.prints is not None
+    assert not there.prints["price"].flags.writeable
+    assert same(copy.deepcopy(market), market)
 
 
 def test_a_market_shows_itself() -> None:

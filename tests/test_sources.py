@@ -64,7 +64,7 @@ def test_prints_quotes_and_depth_as_tables(tmp_path: Path) -> None:
 def test_naive_times_in_a_file_are_refused(tmp_path: Path) -> None:
     naive = bar_frame(date=pd.date_range("2024-01-01", periods=2, freq="min"))
     naive.to_parquet(tmp_path / "BTC_USD-1m.parquet")
-    with pytest.raises(InvalidInput, match="zone"):
+    with pytest.raises(InvalidData, match=r"BTC_USD-1m.*zone"):
         MarketData.load(tmp_path)
 
 
@@ -139,3 +139,9 @@ def test_unknown_symbols_and_other_files_are_said(tmp_path: Path) -> None:
 def test_sources_have_names_of_their_own() -> None:
     names = [source.name for source in sources()]
     assert len(names) == len(set(names))
+
+
+def test_text_where_times_belong_is_refused_before_it_is_multiplied(tmp_path: Path) -> None:
+    rows = f"ts,coin,user,episode,notional\n{T0},BTC,u,0,5\n17x0,BTC,u,1,2\n"
+    with pytest.raises(InvalidData, match=r"fills\.csv.*ts should hold integers"):
+        MarketData.load(put(tmp_path / "fills.csv", rows))

@@ -243,3 +243,9 @@ def test_messages_outside_a_combined_stream_are_understood(tmp_path: Path) -> No
         bare.append(f"{stamp} {json.dumps(message.get('data', message), separators=(',', ':'))}")
     market = MarketData.load(put(tmp_path / "a.gz", "\n".join(bare)))
     assert kinds(market) == {"quotes": 1, "prints": 1, "depth": 6}
+
+
+def test_a_price_that_is_no_number_is_named(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.gz", "\n".join(SPOT).replace('"10.5"', '"1}.5"'))
+    with pytest.raises(InvalidData, match=r"a\.gz is damaged"):
+        MarketData.load(path)

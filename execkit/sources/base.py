@@ -15,6 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+import zstandard
+
 from execkit.errors import InvalidData, InvalidInput
 from execkit.market import MarketData
 from execkit.tables import Finding
@@ -23,6 +25,9 @@ from execkit.words import normalise_symbol
 T = TypeVar("T")
 
 HEAD_BYTES = 262_144
+DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, zstandard.ZstdError)
+"""What the decompressors raise for a damaged or cut file, beside OSError."""
+
 SIDECARS = (".md", ".txt", ".checksum", ".crc", ".toml", ".ipynb", ".py")
 
 
@@ -142,14 +147,12 @@ def _head(path: Path, mtime_ns: int, size: int) -> bytes:
             if magic[:4] == b"\xfd7zX":
                 return _upto(lzma.LZMAFile(file))
             if magic == b"\x28\xb5\x2f\xfd":
-                import zstandard
-
                 return zstandard.ZstdDecompressor().stream_reader(file).read(HEAD_BYTES)
             if magic == b"PK\x03\x04":
                 with zipfile.ZipFile(file) as archive, archive.open(archive.namelist()[0]) as one:
                     return one.read(HEAD_BYTES)
             return file.read(HEAD_BYTES)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile):
+    except (*DAMAGE, OSError):
         return b""
 
 
@@ -159,7 +162,7 @@ def _upto(file: io.BufferedIOBase) -> bytes:
     while len(out) < HEAD_BYTES:
         try:
             more = file.read1(4096)
-        except (EOFError, OSError, zlib.error, lzma.LZMAError):
+        except (*DAMAGE, OSError):
             break
         if not more:
             break
@@ -175,8 +178,6 @@ def _decompress(raw: bytes, path: Path) -> bytes:
     if raw[:4] == b"\xfd7zX":
         return lzma.decompress(raw)
     if raw[:4] == b"\x28\xb5\x2f\xfd":
-        import zstandard
-
         # a frame cut short ends the stream quietly, so its completeness is asked for
         stream = zstandard.ZstdDecompressor().decompressobj(read_across_frames=False)
         out = stream.decompress(raw)
@@ -197,9 +198,13 @@ def guarded(path: Path, work: Callable[..., T], *args: object) -> T:
     """`work(*args)`; every sign of a damaged file becomes one `InvalidData` naming the path."""
     try:
         return work(*args)
-    except (InvalidData, InvalidInput):
+    except InvalidData:
         raise
-    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, OSError) as error:
+    except InvalidInput as error:
+        if str(path) in str(error):
+            raise
+        raise InvalidData(f"{path}: {error}") from error
+    except (*DAMAGE, OSError) as error:
         raise InvalidData(
             f"{path} cannot be read ({error or type(error).__name__}): it is damaged or "
             "cut short; fetch it again"

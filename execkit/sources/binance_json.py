@@ -44,7 +44,7 @@ class BinanceJson:
                 of[found[1]] = path
                 guarded(path, _add, path, capture, found[3], found[2])
         parts = [
-            replace(assemble(capture, name, of[name], futures=False), shared_seq=False)
+            replace(guarded(of[name], assemble, capture, name, of[name]), shared_seq=False)
             for name, capture in groups.items()
         ]
         return combine_all(parts, paths, symbol)

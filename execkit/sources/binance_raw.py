@@ -11,7 +11,7 @@ from pathlib import Path
 
 from execkit.errors import InvalidData
 from execkit.market import MarketData
-from execkit.sources.base import combine_all, head, read_bytes, wanted
+from execkit.sources.base import combine_all, guarded, head, read_bytes, wanted
 from execkit.sources.binance_wire import Capture, assemble
 
 _LINE = re.compile(rb'^\d{16,19} \{"(stream|lastUpdateId|e|u)"')
@@ -43,7 +43,7 @@ class BinanceRaw:
                 continue
             for name, capture in _captures(group).items():
                 if wanted(name, symbol):
-                    parts.append(assemble(capture, name, group[0]))
+                    parts.append(guarded(group[0], assemble, capture, name, group[0]))
         return combine_all(parts, paths, symbol)
 
 

@@ -78,6 +78,16 @@ def _read(path: Path, columns: tuple[str, ...] | None) -> pd.DataFrame:
     return table.to_pandas()
 
 
+def scaled(values: pd.Series, scale: int) -> np.ndarray:
+    """Integer stamps times `scale`, as int64; `ValueError` for a column that is not of integers.
+
+    A damaged file may have text there, and text times a million is a million copies of it.
+    """
+    if not pd.api.types.is_integer_dtype(values.dtype):
+        raise ValueError(f"{values.name} should hold integers, not {values.dtype}")
+    return values.to_numpy(dtype=np.int64) * scale
+
+
 def stamps_ns(values: object) -> np.ndarray:
     """Nanoseconds of integer stamps in s, ms, us or ns, told by their size (years 1973 to 5138)."""
     numbers = np.asarray(values)

@@ -19,7 +19,7 @@ from execkit.clock import NS_PER_MS
 from execkit.instruments import fitted
 from execkit.market import MarketData
 from execkit.sources.base import combine_all, guarded, pick
-from execkit.sources.columns import column_names, read_frame
+from execkit.sources.columns import column_names, read_frame, scaled
 from execkit.tables import Finding, build
 
 _NEEDED = {"ts", "coin", "user", "episode", "notional"}
@@ -40,14 +40,16 @@ class Hyperliquid:
 
 def _read(path: Path) -> MarketData:
     frame = read_frame(path)
-    codes, words = pd.factorize(frame["coin"].astype(str))
+    codes, words = pd.factorize(frame["coin"])
     columns = {
-        "ts_ns": frame["ts"].to_numpy() * NS_PER_MS,
+        "ts_ns": scaled(frame["ts"], NS_PER_MS),
         "price": np.full(len(frame), np.nan),
         "quantity": frame["notional"],
         "parent_id": frame["episode"],
     }
-    prints, notes = build("prints", columns, symbol=(codes, list(words)), venue="hyperliquid")
+    prints, notes = build(
+        "prints", columns, symbol=(codes, [str(word) for word in words]), venue="hyperliquid"
+    )
     detail = "the price is unknown; quantity is the value in USD"
     tables: dict[str, Any] = {"prints": prints}
     for symbol in prints.symbols:

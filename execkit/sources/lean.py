@@ -20,7 +20,7 @@ from execkit.clock import NS_PER_MS, column_to_ns
 from execkit.instruments import fitted
 from execkit.market import MarketData
 from execkit.sources.base import combine_all, guarded, wanted
-from execkit.sources.columns import read_frame
+from execkit.sources.columns import read_frame, scaled
 from execkit.tables import Finding, build
 from execkit.timeframes import interval_ns
 
@@ -106,7 +106,7 @@ def _read(path: Path, name: _Named) -> MarketData:
         ts = _whole_times(frame["time"])
         if name.day:
             midnight = column_to_ns(pd.to_datetime([name.day], utc=True))[0]
-            ts = midnight + frame["time"].to_numpy() * NS_PER_MS
+            ts = midnight + scaled(frame["time"], NS_PER_MS)
         kind = "bars" if name.what == "trade" else "quotes"
         names = _TRADE[1:] if kind == "bars" else ("bid", "ask", "bid_quantity", "ask_quantity")
         columns = {n: frame[n].to_numpy(np.float64) for n in names}

@@ -89,7 +89,9 @@ def _read(messages_path: Path, book_path: Path, name: str, day: str) -> MarketDa
             "belong together, or one is cut short"
         )
     midnight = datetime.fromisoformat(day).replace(tzinfo=ZoneInfo("America/New_York"))
-    ts = to_ns(midnight) + np.rint(messages["timestamp"].to_numpy() * NS_PER_S).astype(np.int64)
+    ts = to_ns(midnight) + np.rint(
+        messages["timestamp"].to_numpy(dtype=np.float64) * NS_PER_S
+    ).astype(np.int64)
     depth, notes = build("depth", _depth(book, ts), symbol=name, venue="nasdaq")
     tables: dict[str, Any] = {"depth": depth}
     prints = _prints(messages, ts)

@@ -19,7 +19,7 @@ from execkit.clock import NS_PER_S
 from execkit.instruments import fitted
 from execkit.market import MarketData
 from execkit.sources.base import combine_all, guarded, pick
-from execkit.sources.columns import column_names, read_frame
+from execkit.sources.columns import column_names, read_frame, scaled
 from execkit.tables import BUY, SELL, UNKNOWN, build
 
 _HEAD = ("exchange", "symbol", "timestamp", "local_timestamp")
@@ -54,10 +54,10 @@ def _read(path: Path) -> MarketData:
     frame = read_frame(path)
     kind = _kind(tuple(frame.columns))
     columns: dict[str, Any] = {
-        "ts_ns": frame["timestamp"].to_numpy() * NS_PER_US,
-        "local_ts_ns": frame["local_timestamp"].to_numpy() * NS_PER_US,
+        "ts_ns": scaled(frame["timestamp"], NS_PER_US),
+        "local_ts_ns": scaled(frame["local_timestamp"], NS_PER_US),
     }
-    codes, words = pd.factorize(frame["symbol"].astype(str))
+    codes, words = pd.factorize(frame["symbol"])
     if kind == "prints":
         columns |= _prints(frame)
     elif kind == "quotes":
@@ -70,7 +70,7 @@ def _read(path: Path) -> MarketData:
         columns, codes = _snapshots(frame, columns, codes)
     name = kind if kind in ("prints", "quotes") else "depth"
     venue = str(frame["exchange"].iloc[0])
-    table, notes = build(name, columns, symbol=(codes, list(words)), venue=venue)
+    table, notes = build(name, columns, symbol=(codes, [str(word) for word in words]), venue=venue)
     tables = {name: table}
     sort = _sort(venue)
     instruments = {s: fitted(tables, s, sort, Decimal(1)) for s in table.present}
