@@ -1,4 +1,4 @@
-"""`kernel` and `entry`: compiled functions whose cache on disk knows all the sources that it was made from.
+"""`kernel` and `entry`: compiled functions whose cache on disk knows all its sources.
 
 numba looks only at the file of a function to decide whether its cached machine code is fresh. A
 kernel that calls one in another file would go on with the old code of the other, and with arrays
@@ -40,10 +40,14 @@ def _compiled(function: F, **options: bool) -> F:
 
 @cache
 def sources_digest() -> str:
-    """Digest of all source files of the package that hold kernels."""
+    """Digest of all source files of the package that kernels are made from."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        source = path.read_bytes()
-        if b"execkit.kernels" in source or path.name == "state.py":
-            digest.update(path.name.encode() + source)
+    for path in kernel_sources():
+        digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def kernel_sources() -> list[Path]:
+    """Every file that uses this module, and the constants that kernels share."""
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    return [f for f in files if b"execkit.kernels" in f.read_bytes() or f.name == "state.py"]

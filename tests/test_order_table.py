@@ -1,0 +1,159 @@
+"""An orders table is checked whole before anything runs; the first bad row is named."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from execkit.errors import InvalidInput
+from execkit.order_table import GIVEN, SIDES, TIFS, TYPES, read_orders
+
+GOOD: dict[str, Any] = {
+    "ts_ns": [10, 20, 30],
+    "side": ["buy", "SELL", "Buy"],
+    "order_type": ["market", "LIMIT", "stop_market"],
+    "quantity": [1.0, 2, 3.5],
+    "price": [np.nan, 101.0, None],
+    "stop_price": [None, np.nan, 99.0],
+}
+SYMBOLS = ("BTCUSDT",)
+
+
+def bad(column: str, row: int, value: object, **extra: object) -> InvalidInput:
+    """The error of the good table with one cell changed."""
+    table = {name: list(values) for name, values in (GOOD | extra).items()}
+    table[column][row] = value
+    with pytest.raises(InvalidInput) as caught:
+        read_orders(pd.DataFrame(table), SYMBOLS)
+    return caught.value
+
+
+def test_words_are_read_in_any_case_and_gaps_are_not_given() -> None:
+    """A good table becomes codes, numbers and NaN or GIVEN where nothing was said."""
+    table = read_orders(pd.DataFrame(GOOD), SYMBOLS)
+
+    assert [SIDES[c].value for c in table.side] == ["buy", "sell", "buy"]
+    assert [TYPES[c].value for c in table.order_type] == ["market", "limit", "stop_market"]
+    assert {TIFS[c].value for c in table.time_in_force} == {"GTC"}
+    assert np.isnan(table.price).tolist() == [True, False, True]
+    assert (table.cancel_ts_ns == GIVEN).all()
+    assert table.oco.tolist() == [-1, -1, -1]
+
+
+@pytest.mark.parametrize(
+    "column, row, value, words",
+    [
+        ("quantity", 1, 0.0, "above 0"),
+        ("quantity", 2, -1.0, "above 0"),
+        ("quantity", 0, np.inf, "finite"),
+        ("quantity", 0, np.nan, "missing"),
+        ("quantity", 1, "many", "not a number"),
+        ("price", 1, -5.0, "above 0"),
+        ("price", 1, np.inf, "finite"),
+        ("price", 1, np.nan, "needs a price"),
+        ("price", 0, 100.0, "only limit"),
+        ("stop_price", 2, np.nan, "needs a stop_price"),
+        ("stop_price", 0, 9.0, "only stop"),
+        ("side", 1, "hold", "buy, sell"),
+        ("side", 1, None, "missing"),
+        ("order_type", 0, "iceberg", "market, limit"),
+        ("ts_ns", 2, 5, "sort the orders"),
+    ],
+)
+def test_one_bad_cell_is_named_with_row_and_way_out(
+    column: str, row: int, value: object, words: str
+) -> None:
+    """Field, row, value and what to do are in the one error."""
+    error = bad(column, row, value)
+
+    assert (error.field, error.row) == (column, row)
+    assert words in str(error)
+    assert f"in row {row}" in str(error)
+
+
+@pytest.mark.parametrize(
+    "extra, column, words",
+    [
+        ({"post_only": [True, False, False]}, "post_only", "only limit"),
+        ({"time_in_force": ["GTD", "GTC", "GTC"]}, "expire_ts_ns", "needs expire_ts_ns"),
+        (
+            {"expire_ts_ns": pd.array([99, None, None], "Int64")},
+            "expire_ts_ns",
+            "only a GTD order",
+        ),
+        ({"cancel_ts_ns": pd.array([9, None, None], "Int64")}, "cancel_ts_ns", "not be before"),
+        ({"trail_bps": [5.0, np.nan, np.nan]}, "trail_bps", "only a trailing_stop"),
+        ({"cancel_ts_ns": [15.0, np.nan, np.nan]}, "cancel_ts_ns", "Int64"),
+        ({"client_order_id": ["a", "b", "a"]}, "client_order_id", "used by an earlier row"),
+        ({"qty": [1, 2, 3]}, "column", "quantity"),
+        ({"symbol": ["BTCUSDT", "BTCUSD", "BTCUSDT"]}, "symbol", "did you mean BTCUSDT"),
+        ({"post_only": ["yes", False, False]}, "post_only", "True or False"),
+    ],
+)
+def test_fields_that_do_not_go_together_are_refused(
+    extra: dict[str, Any], column: str, words: str
+) -> None:
+    """Each rule between fields, unknown columns and repeated ids."""
+    with pytest.raises(InvalidInput) as caught:
+        read_orders(pd.DataFrame(GOOD | extra), SYMBOLS)
+
+    assert caught.value.field == column
+    assert words in str(caught.value)
+
+
+def test_naive_times_are_refused_and_aware_ones_of_any_unit_accepted() -> None:
+    """pandas 3 defaults to microseconds; a time without a zone could be any time."""
+    naive = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-03"])
+    table = {k: v for k, v in GOOD.items() if k != "ts_ns"}
+    with pytest.raises(InvalidInput, match="no zone"):
+        read_orders(pd.DataFrame({"time": naive, **table}), SYMBOLS)
+    for unit in ("s", "ms", "us", "ns"):
+        aware = pd.Series(naive).dt.as_unit(unit).dt.tz_localize("Europe/Berlin")
+        read = read_orders(pd.DataFrame({"time": aware, **table}), SYMBOLS)
+        midnight = dt.datetime(2023, 12, 31, 23, tzinfo=dt.UTC)
+        assert read.ts_ns[0] == int(midnight.timestamp()) * 10**9
+
+
+def test_missing_columns_and_empty_tables_are_refused() -> None:
+    """The error lists what the table has."""
+    with pytest.raises(InvalidInput, match=r"quantity.*is missing.*side"):
+        read_orders(
+            pd.DataFrame({"ts_ns": [1], "side": ["buy"], "order_type": ["market"]}), SYMBOLS
+        )
+    with pytest.raises(InvalidInput, match="at least one order"):
+        read_orders(pd.DataFrame(), SYMBOLS)
+    with pytest.raises(InvalidInput, match="the market has A, B"):
+        read_orders(pd.DataFrame(GOOD), ("A", "B"))
+
+
+def test_a_row_that_repeats_another_is_an_order_sent_twice() -> None:
+    """Equal rows need ids to say that both are meant."""
+    table = {
+        "ts_ns": [1, 1],
+        "side": ["buy", "buy"],
+        "order_type": ["market", "market"],
+        "quantity": [1.0, 1.0],
+    }
+    with pytest.raises(InvalidInput, match="repeats an earlier row") as caught:
+        read_orders(pd.DataFrame(table), SYMBOLS)
+    assert caught.value.row == 1
+    assert len(read_orders(pd.DataFrame(table | {"client_order_id": ["a", "b"]}), SYMBOLS)) == 2
+
+
+def test_a_group_cannot_span_symbols() -> None:
+    """Symbols are matched on their own, so a sibling elsewhere could not be canceled."""
+    table = GOOD | {"symbol": ["A", "B", "A"], "oco_group": [None, "g", "g"]}
+    with pytest.raises(InvalidInput, match="several symbols"):
+        read_orders(pd.DataFrame(table), ("A", "B"))
+
+
+def test_rows_may_be_mappings_and_columns_categoricals() -> None:
+    """A list of dictionaries and categorical words read the same."""
+    rows = [{"ts_ns": 1, "side": "buy", "order_type": "market", "quantity": 1}]
+    frame = pd.DataFrame(rows).astype({"side": "category", "order_type": "category"})
+    for orders in (rows, frame):
+        assert read_orders(orders, SYMBOLS).quantity.tolist() == [1.0]
