@@ -37,6 +37,7 @@ def test_bars_stamped_at_their_close_are_moved_to_their_open() -> None:
     assert at_close.bars is not None
     assert at_open.bars is not None
     assert np.array_equal(at_close.bars["ts_ns"], at_open.bars["ts_ns"])
+    assert not at_close.bars["ts_ns"].flags.writeable
 
 
 def test_one_bar_needs_an_interval() -> None:
