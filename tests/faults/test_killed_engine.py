@@ -196,10 +196,11 @@ def trial(rounds: int, base: Path, seed: int = 1) -> dict[str, int]:
         whole = fills_of(journal)
     rng = random.Random(seed)
     counts: Counter[str] = Counter(fills_of_a_whole_run=len(whole))
-    for number in range(rounds):
-        folder = base / f"round-{number}"
+    while counts["killed"] < rounds:
+        folder = base / f"round-{counts['rounds']}"
+        counts["rounds"] += 1
         folder.mkdir()
-        lines, killed = killed_round(market, folder, rng.uniform(0.02, length_s))
+        lines, killed = killed_round(market, folder, rng.uniform(0.02, 0.9 * length_s))
         counts["killed"] += killed
         counts["acknowledged"] += len(lines)
         fills = check_after(market, folder, lines, whole)
