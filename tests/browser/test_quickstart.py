@@ -24,6 +24,8 @@ import pytest
 from tests.conftest import need
 
 ROOT = Path(__file__).resolve().parents[2]
+KERNEL = "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel"
+COMMANDS = "window.jupyterapp.commands"
 SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -112,15 +114,16 @@ def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
 def test_the_quickstart_runs_in_jupyterlab_and_shows_its_chart(
     lab: str, chromium: str, tmp_path: Path
 ) -> None:
-    """Run all cells by hand of the menu command: chart visible, no error, no share button."""
+    """All cells run by the menu's command: chart visible, no error, no share button."""
     errors: list[str] = []
     with page_of(chromium, errors) as page:
         page.goto(lab)
         page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=60_000)
-        page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
-        page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
-        chart = page.locator(".jp-OutputArea-output .js-plotly-plot")
-        chart.wait_for(timeout=120_000)
+        page.wait_for_function(f"() => {KERNEL}?.status === 'idle'", timeout=60_000)
+        page.evaluate(f"() => {COMMANDS}.execute('notebook:clear-all-cell-outputs')")
+        page.evaluate(f"() => {COMMANDS}.execute('notebook:run-all-cells')")
+        chart = page.locator(".js-plotly-plot")
+        chart.wait_for(timeout=90_000)
         last = page.locator(".jp-CodeCell").last.locator(".jp-OutputArea-output pre")
         last.wait_for(timeout=60_000)
         chart.scroll_into_view_if_needed()
