@@ -10,7 +10,9 @@ pipe whatever its callbacks are told. The parent kills it somewhere on the way. 
 - the store agrees with the journal row for row, and an engine that resumes the run holds
   exactly the position that the journal's fills fold to, with no order left live.
 
-Run as a script with a number of rounds for a long trial: python tests/faults/test_killed_engine.py 100
+Run as a script with a number of rounds for a long trial:
+
+    python tests/faults/test_killed_engine.py 100
 """
 
 from __future__ import annotations
@@ -37,7 +39,6 @@ from execkit.market import MarketData
 from execkit.models import LatencyModel
 from execkit.risk import RiskGuard
 from execkit.store import Store
-from execkit.venues.base import VenueUpdate
 from execkit.venues.paper import PaperVenue
 
 SYMBOL, RUN = "BTCUSDT", "killed-run"
@@ -120,7 +121,7 @@ def fills_of(journal: Journal) -> list[tuple[str, ...]]:
 
 
 def killed_round(market: MarketData, folder: Path, delay_s: float) -> tuple[list[str], bool]:
-    """Fork, trade, kill after `delay_s`; returns the acknowledgements and whether it was in time."""
+    """Fork, trade, kill after `delay_s`; the acknowledgements, and whether it was in time."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -209,7 +210,6 @@ def trial(rounds: int, base: Path, seed: int = 1) -> dict[str, int]:
     return dict(counts)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_killed_engine_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """Twenty kills at random moments of a session: journal, store and resumed engine agree."""

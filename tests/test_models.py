@@ -1,0 +1,146 @@
+"""Fee, latency and fill models: their values, ranges and words."""
+
+from __future__ import annotations
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from execkit.errors import InvalidInput
+from execkit.models import (
+    OPTIMISTIC,
+    PESSIMISTIC,
+    QUEUE,
+    FeeModel,
+    FeeTier,
+    FillModel,
+    LatencyModel,
+    fill_model,
+)
+
+DAY = 86_400_000_000_000
+TIERS = (
+    FeeTier(volume=100, maker_bps=1, taker_bps=5),
+    FeeTier(volume=300, maker_bps=0, taker_bps=2),
+)
+
+
+def charge(fee: FeeModel, ts: list[int], notional: list[float], **more: object) -> list[float]:
+    values = np.array(notional)
+    is_maker = np.array(more.pop("maker", [False] * len(ts)))
+    return fee.charge(np.array(ts), values, values / 50, is_maker, **more).tolist()
+
+
+def test_a_tier_counts_the_volume_strictly_before_the_fill_within_the_window() -> None:
+    """100, then 100, then 200 quote units: rates 10, 5 (from 100 on) and 5; 31 days later 10."""
+    fee = FeeModel(maker_bps=2, taker_bps=10, tiers=TIERS)
+    got = charge(fee, [0, 1, 2, 3, 40 * DAY], [100, 100, 200, 100, 100])
+
+    assert got == pytest.approx([0.1, 0.05, 0.1, 0.02, 0.1])
+
+
+def test_later_fills_can_be_charged_alone() -> None:
+    """`start` gives the last fees only, and they are those of the whole."""
+    fee = FeeModel(maker_bps=2, taker_bps=10, tiers=TIERS, start_volume=50)
+    whole = charge(fee, [0, 1, 2], [100, 150, 50], maker=[True, False, True])
+    last = charge(fee, [0, 1, 2], [100, 150, 50], maker=[True, False, True], start=2)
+
+    assert last == whole[2:]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 90), st.integers(1, 500), st.booleans()), min_size=1),
+    st.integers(1, 40),
+)
+def test_tiers_agree_with_a_plain_loop(fills: list[tuple[int, int, bool]], window: int) -> None:
+    """For each fill: add what was traded in the window before it, look the rate up, multiply."""
+    fills = sorted(fills, key=lambda f: f[0])
+    fee = FeeModel(maker_bps=3, taker_bps=10, tiers=TIERS, window_days=window)
+    got = charge(
+        fee, [f[0] * DAY for f in fills], [f[1] for f in fills], maker=[f[2] for f in fills]
+    )
+    for i, (day, amount, maker) in enumerate(fills):
+        before = sum(a for d, a, _ in fills[:i] if d * DAY >= day * DAY - window * DAY)
+        tier = [t for t in TIERS if before >= t.volume]
+        maker_bps, taker_bps = (tier[-1].maker_bps, tier[-1].taker_bps) if tier else (3, 10)
+        assert got[i] == pytest.approx(amount * (maker_bps if maker else taker_bps) / 1e4)
+
+
+def test_currencies_and_their_names() -> None:
+    """Base and quote by the instrument; settle is base for coin-margined contracts."""
+    assert FeeModel().currency_of("BTC", "USDT") == "USDT"
+    assert FeeModel(currency="base").currency_of("BTC", "USDT") == "BTC"
+    assert FeeModel(currency="settle").currency_of("BTC", "USD", inverse=True) == "BTC"
+    assert FeeModel(currency="settle").currency_of("BTC", "USDT") == "USDT"
+    assert charge(FeeModel(taker_bps=10, currency="base"), [0], [100]) == [0.002]
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"taker_bps": math.nan}, "finite"),
+        ({"currency": "BNB"}, "needs? its price|need its price"),
+        ({"currency": "BNB", "third_price": 0}, "need its price"),
+        ({"tiers": (TIERS[1], TIERS[0])}, "rising volume"),
+    ],
+)
+def test_a_fee_model_refuses_what_it_cannot_charge(arguments: dict, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        FeeModel(**arguments)
+
+
+@given(st.integers(0, 2**31), st.lists(st.integers(0, 10**6), min_size=1, unique=True))
+def test_a_delay_depends_on_seed_leg_and_row_alone(seed: int, rows: list[int]) -> None:
+    """Any order or subset of rows draws the same delays, none below the fixed part."""
+    model = LatencyModel(entry_ns=100, cancel_ns=200, response_ns=300, jitter_ns=1_000_000)
+    whole = model.delay("entry", np.array(rows), seed)
+
+    assert (whole >= 100).all()
+    for at, row in enumerate(rows):
+        assert model.delay("entry", np.array([row]), seed)[0] == whole[at]
+
+
+def test_jitter_has_the_mean_that_it_names() -> None:
+    """100,000 draws of an exponential with mean 1,000,000: within 2 %."""
+    rows = np.arange(100_000)
+    model = LatencyModel(jitter_ns=1_000_000)
+
+    assert model.delay("entry", rows, 1).mean() == pytest.approx(1_000_000, rel=0.02)
+    legs = [model.delay(leg, rows[:9], 1).tolist() for leg in ("entry", "cancel", "response")]
+    assert legs[0] != legs[1] != legs[2]
+    with pytest.raises(InvalidInput, match="whole nanoseconds"):
+        LatencyModel(entry_ns=-1)
+    with pytest.raises(InvalidInput, match="whole nanoseconds"):
+        LatencyModel(entry_ns=0.5)  # type: ignore[arg-type]
+
+
+def test_fill_models_have_names_and_travel() -> None:
+    """The three standard models by name; any model can be pickled and compared."""
+    assert fill_model("queue") is QUEUE
+    assert fill_model(PESSIMISTIC) is PESSIMISTIC
+    assert pickle.loads(pickle.dumps(OPTIMISTIC)) == OPTIMISTIC
+    with pytest.raises(InvalidInput, match="optimistic"):
+        fill_model("lucky")
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("name", ""),
+        ("participation", 0.0),
+        ("participation", 1.5),
+        ("stop_slip", -0.1),
+        ("stop_slip", math.nan),
+        ("half_spread_bps", -1.0),
+        ("intrabar", "lucky"),
+        ("ladder_levels", 0),
+    ],
+)
+def test_a_fill_model_names_the_value_that_it_refuses(field: str, value: object) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        FillModel(**({"name": "mine"} | {field: value}))  # type: ignore[arg-type]
+    assert caught.value.field == field
