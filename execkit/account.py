@@ -10,7 +10,8 @@ from execkit.clock import Clock
 from execkit.domain import ExecutionOrder, Instrument
 from execkit.limits import AccountSnapshot
 from execkit.orders import OrderManager
-from execkit.positions import PositionTracker, Valuation
+from execkit.positions import PositionTracker
+from execkit.valuation import Valuation
 from execkit.venues.base import Quote, Venue
 from execkit.words import ZERO, Number, Side, positive
 
@@ -73,10 +74,10 @@ class Account:
             venue = self.venues.get(held.venue)
             price = reference_of(venue.quote(held.symbol)) if venue is not None else None
             if price is not None:
-                held.current_price = price
+                self.tracker.mark(held, price)
 
     def valuation(self) -> Valuation:
-        return self.tracker.valuation(self.currency, self.rates)
+        return self.tracker.valuation(self.currency, self.rates or None)
 
     def equity(self) -> tuple[Decimal | None, str]:
         """(equity, "") or (None, what is missing)."""

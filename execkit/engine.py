@@ -118,6 +118,7 @@ class ExecutionEngine:
     def _assemble(self, venues: list[Venue], timeout_ns: int) -> None:
         """Give the parts one clock and each other."""
         manager = self.order_manager
+        manager.tasks.on_error = self._fail
         self._driver = Driver(
             self.clock, venues, manager.tasks, self._apply, manager.ledger.under_way
         )
@@ -222,10 +223,14 @@ class ExecutionEngine:
             self.books.commit()
         except StopTrading as error:
             self.failure = error
-            self.risk_guard.halt(f"{type(error).__name__}: {error}")
+            self._fail(error)
         self.protector.review(touched)
         if not self._valuing:
             self._value_later(bool(self.position_tracker.open_positions()))
+
+    def _fail(self, error: BaseException) -> None:
+        """Something of the engine's own broke: no new risk until a human has looked."""
+        self.risk_guard.halt(f"{type(error).__name__}: {error}")
 
     def _value(self) -> None:
         self.books.value(self.clock.now_ns())

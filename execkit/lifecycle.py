@@ -56,14 +56,18 @@ class OrderLedger:
         self._value: dict[str, Decimal] = {}  # sum of q * price; of q / price for inverse
         self._fills: dict[tuple[str, str, str], Fill] = {}
 
-    def add(self, order: ExecutionOrder, instrument: Instrument) -> None:
-        """Take a new order in. `InvalidInput` if its id was used before."""
+    def must_be_new(self, order: ExecutionOrder) -> None:
+        """`InvalidInput` if the order's id was used before: it may be live, or done for good."""
         if order.client_order_id in self.orders:
             raise InvalidInput(
                 "client_order_id",
                 order.client_order_id,
                 "was used before; leave it out to get a new one",
             )
+
+    def add(self, order: ExecutionOrder, instrument: Instrument) -> None:
+        """Take a new order in."""
+        self.must_be_new(order)
         self.orders[order.client_order_id] = order
         self._instruments[order.client_order_id] = instrument
 

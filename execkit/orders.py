@@ -51,21 +51,37 @@ Check = Callable[[ExecutionOrder], Approved | Refused]
 
 
 class Tasks:
-    """Background work of one engine, kept alive until it is done, and awaited at will."""
+    """Background work of one engine, kept alive until it is done, and awaited at will.
+
+    on_error : told of every error of a task when it happens. `settle` raises the first one too.
+    """
 
     def __init__(self) -> None:
+        self.on_error: Callable[[BaseException], None] | None = None
         self._running: set[asyncio.Task[Any]] = set()
+        self._errors: list[BaseException] = []
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.error("background work failed", exc_info=error)
+            self._errors.append(error)
+            if self.on_error is not None:
+                self.on_error(error)
 
     async def settle(self) -> None:
-        """Return when nothing is running; raise what a task raised."""
+        """Return when nothing is running; raise the first error since the last call."""
         while self._running:
-            for task in (await asyncio.wait(self._running))[0]:
-                task.result()
+            await asyncio.wait(self._running)
+        if self._errors:
+            error, self._errors = self._errors[0], []
+            raise error
 
 
 class OrderManager:

@@ -23,6 +23,7 @@ from decimal import Context, Decimal
 
 from execkit.domain import Fill, Instrument, Position
 from execkit.errors import InvalidInput
+from execkit.valuation import Valuation, value_of
 from execkit.words import ZERO, Side, new_client_order_id, normalise_symbol, positive
 
 _log = logging.getLogger(__name__)
@@ -55,25 +56,6 @@ class ClosedPosition:
     strategy_id: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Valuation:
-    """Totals in one currency. `unpriced` names currencies with no known rate; if there are any,
-    the totals leave them out and are not to be trusted."""
-
-    currency: str
-    realised: Decimal
-    unrealised: Decimal
-    fees: Decimal
-    gross_exposure: Decimal
-    net_exposure: Decimal
-    unpriced: tuple[str, ...] = ()
-
-    @property
-    def total(self) -> Decimal:
-        """Profit after fees."""
-        return self.realised + self.unrealised - self.fees
-
-
 @dataclass
 class _Fold:
     """What is kept beside a `Position` to continue the fold."""
@@ -103,6 +85,7 @@ class PositionTracker:
         self._seen: dict[tuple[str, str, str], Fill] = {}
         self.history: list[ClosedPosition] = []
         self.conflicts: list[tuple[Fill, Fill]] = []  # (kept, ignored) with one id, unlike data
+        self._valued: dict[str, Valuation] = {}  # until the next fill or mark
 
     def register(self, instrument: Instrument, venue: str = "") -> None:
         """Tell what `instrument.symbol` is at `venue` ("" = at every venue)."""
@@ -121,6 +104,7 @@ class PositionTracker:
                 _log.error("fill %s came twice with unlike data; the first is kept", fill.fill_id)
             return fold.position
         self._seen[seen_key] = fill
+        self._valued.clear()
         self._book(fold, fill)
         return fold.position
 
@@ -248,8 +232,14 @@ class PositionTracker:
         name = normalise_symbol(symbol)
         for (place, held), fold in self._folds.items():
             if held == name and venue in (None, place):
-                fold.position.current_price = price
+                self.mark(fold.position, price)
         return self.get_position(symbol, venue)
+
+    def mark(self, position: Position, price: Decimal) -> None:
+        """Value one position at `price`."""
+        if position.current_price != price:
+            position.current_price = price
+            self._valued.clear()
 
     def get_position(self, symbol: str, venue: str | None = None) -> Position | None:
         """The open position in `symbol`, None when flat. `InvalidInput` if several venues hold
@@ -294,49 +284,13 @@ class PositionTracker:
         rates : value of one unit of another currency in `currency`. Base currencies of instruments
         quoted in `currency` are valued at their last price; what has no rate is named.
         """
-        folds = self._folds.values()
-        known = dict(rates or {})
-        account = currency or next((f.position.instrument.quote for f in folds), "")
-        known[account] = Decimal(1)
-        for fold in folds:
-            held = fold.position
-            mark = held.current_price or held.average_price
-            if held.instrument.quote == account and held.instrument.base and mark:
-                known.setdefault(held.instrument.base, mark)
-        unpriced: set[str] = set()
-
-        def worth(value: Decimal, coin: str) -> Decimal:
-            if not value:
-                return ZERO
-            rate = known.get(coin)
-            if rate is None:
-                unpriced.add(coin)
-                return ZERO
-            return value if rate == 1 else value * rate
-
-        realised = unrealised = fees = gross = net = ZERO
-        for fold in folds:
-            held, instrument = fold.position, fold.position.instrument
-            settle = instrument.settle
-            realised += worth(held.realised_pnl, settle)
-            for coin, paid in held.fees.items():
-                named = {"base": instrument.base, "quote": instrument.quote, "": settle}
-                fees += worth(paid, named.get(coin) or coin or settle)
-            if held.quantity:
-                unrealised += worth(held.unrealised_pnl, settle)
-                mark = held.current_price or held.average_price
-                size = worth(instrument.notional(held.quantity, mark), instrument.quote)
-                gross += size
-                net += size if held.quantity > 0 else -size
-        return Valuation(
-            currency=account,
-            realised=_MONEY.plus(realised),
-            unrealised=_MONEY.plus(unrealised),
-            fees=fees,
-            gross_exposure=gross,
-            net_exposure=net,
-            unpriced=tuple(sorted(unpriced)),
-        )
+        if rates is None and currency in self._valued:
+            return self._valued[currency]
+        held = [fold.position for fold in self._folds.values()]
+        value = value_of(held, currency, rates or {})
+        if rates is None:
+            self._valued[currency] = value
+        return value
 
     def get_portfolio_stats(
         self, starting_equity: Decimal | None = None, rates: Mapping[str, Decimal] | None = None

@@ -1,0 +1,83 @@
+"""What positions are worth together, in one currency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Context, Decimal
+
+from execkit.domain import Position
+from execkit.words import ZERO
+
+_MONEY = Context(prec=28)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Valuation:
+    """Totals in one currency. `unpriced` names currencies with no known rate; if there are any,
+    the totals leave them out and are not to be trusted."""
+
+    currency: str
+    realised: Decimal
+    unrealised: Decimal
+    fees: Decimal
+    gross_exposure: Decimal
+    net_exposure: Decimal
+    unpriced: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> Decimal:
+        """Profit after fees."""
+        return self.realised + self.unrealised - self.fees
+
+
+def value_of(
+    positions: Sequence[Position], currency: str, rates: Mapping[str, Decimal]
+) -> Valuation:
+    """Totals of open and closed positions in `currency` ("" = the first quote currency).
+
+    rates : value of one unit of other currencies. The base currency of an instrument quoted in
+    `currency` is worth its last price; what has no rate is named in `unpriced`.
+    """
+    account = currency or next((p.instrument.quote for p in positions), "")
+    known = {**_marks(positions, account), **rates, account: Decimal(1)}
+    unpriced: set[str] = set()
+
+    def worth(value: Decimal, coin: str) -> Decimal:
+        rate = known.get(coin)
+        if rate is None and value:
+            unpriced.add(coin)
+        return value * rate if value and rate is not None else ZERO
+
+    realised = unrealised = fees = gross = net = ZERO
+    for held in positions:
+        instrument = held.instrument
+        realised += worth(held.realised_pnl, instrument.settle)
+        named = {"base": instrument.base, "quote": instrument.quote, "": instrument.settle}
+        for coin, paid in held.fees.items():
+            fees += worth(paid, named.get(coin) or coin or instrument.settle)
+        if held.quantity:
+            unrealised += worth(held.unrealised_pnl, instrument.settle)
+            mark = held.current_price or held.average_price
+            size = worth(instrument.notional(held.quantity, mark), instrument.quote)
+            gross += size
+            net += size if held.quantity > 0 else -size
+    return Valuation(
+        currency=account,
+        realised=_MONEY.plus(realised),
+        unrealised=_MONEY.plus(unrealised),
+        fees=fees,
+        gross_exposure=gross,
+        net_exposure=net,
+        unpriced=tuple(sorted(unpriced)),
+    )
+
+
+def _marks(positions: Sequence[Position], account: str) -> dict[str, Decimal]:
+    """Prices of base currencies, from positions that are quoted in `account`."""
+    return {
+        held.instrument.base: mark
+        for held in positions
+        if held.instrument.quote == account and held.instrument.base
+        if (mark := held.current_price or held.average_price)
+    }
