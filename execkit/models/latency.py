@@ -37,7 +37,8 @@ class LatencyModel:
         base = np.full(len(rows), getattr(self, f"{leg}_ns"), dtype=np.int64)
         if self.jitter_ns == 0:
             return base
-        key = np.asarray(rows, dtype=np.uint64) + np.uint64(seed * 1_000_003 + _LEGS[leg] << 40)
+        stream = _splitmix64(np.array([(4 * seed + _LEGS[leg]) % 2**64], dtype=np.uint64))
+        key = np.asarray(rows, dtype=np.uint64) + stream
         uniform = (_splitmix64(key) >> np.uint64(11)).astype(np.float64) / 2.0**53
         return base + np.rint(-np.log1p(-uniform) * self.jitter_ns).astype(np.int64)
 

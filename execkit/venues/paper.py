@@ -94,10 +94,10 @@ class PaperVenue:
         if order.client_order_id in self._row_of:
             raise InvalidInput("client_order_id", order.client_order_id, "was sent before")
         book = self._book(order.symbol)
-        book.check(order)
+        sent = max(self._now_ns, order.sent_ts_ns or order.created_ts_ns)
+        book.check(order, sent)
         row = len(self._orders)
         delay = int(self.latency.delay("entry", np.array([row]), self.seed)[0])
-        sent = max(self._now_ns, order.sent_ts_ns or order.created_ts_ns)
         self._orders.append(order)
         self._row_of[order.client_order_id] = row
         book.add(row, order, sent + delay)
@@ -121,7 +121,7 @@ class PaperVenue:
         return min(times, default=None)
 
     def last_market_ns(self) -> int | None:
-        """Time of the last event of any symbol that was asked for."""
+        """When the last event of any symbol that was asked for has run."""
         times = [t for b in self._books.values() if (t := b.last_ns()) is not None]
         return max(times, default=None)
 

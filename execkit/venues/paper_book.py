@@ -59,8 +59,12 @@ class PaperBook:
     def quantity(self, units: int) -> Decimal:
         return Decimal(units).scaleb(-self.instrument.quantity_decimals)
 
-    def check(self, order: ExecutionOrder) -> None:
-        """Raise `InvalidInput` for what the exchange would not take."""
+    def check(self, order: ExecutionOrder, sent_ns: int) -> None:
+        """Raise `InvalidInput` for what the exchange would not take, and after the market's end."""
+        last = self.last_ns()
+        if last is None or sent_ns > last:
+            fix = f"the recorded market of {order.symbol} ended at {last}; send it earlier"
+            raise InvalidInput("sent_ts_ns", sent_ns, fix)
         self.instrument.check(order.quantity, order.price)
         if order.stop_price is not None and order.stop_price % self.instrument.tick_size:
             raise InvalidInput(
@@ -127,8 +131,10 @@ class PaperBook:
         return int(self._market.tape.ts[at]) if at < len(self._market.tape.ts) else None
 
     def last_ns(self) -> int | None:
+        """When the last event has run; on bars a nanosecond later, for own events at one time run
+        before the market there. That is also the last time at which an order can be sent."""
         ts = self._market.tape.ts
-        return int(ts[-1]) if len(ts) else None
+        return int(ts[-1]) + (self._market.fidelity == "bars") if len(ts) else None
 
     def quote(self) -> Quote | None:
         """The reference row at the tape's position: the newest event that has run."""
@@ -176,8 +182,11 @@ class PaperBook:
             self._core = st.grow(self._core, **dict.fromkeys(names, 2 * have))
 
     def _own_event(self, ts: int, kind: int, own: int) -> None:
-        """Insert into the sorted own events that have not run yet."""
+        """Insert into the sorted own events that have not run yet. What would happen after the end
+        of the data is not known to have happened."""
         core = self._core
+        if ts > self._market.tape.ts[-1]:
+            return
         n, at = int(core.s[st.N_OWN]), int(core.s[st.AT_OWN])
         if n == core.own.shape[1]:
             core = self._core = st.grow(core, own=2 * n)
