@@ -51,7 +51,7 @@ def raw_line(ms: int, message: dict[str, Any], late_ms: int = 5) -> str:
 def delta(ms: int, first: int, last: int, bids: Any, asks: Any, **more: Any) -> str:
     data = {"e": "depthUpdate", "E": T0 + ms, "s": "BTCUSDT", "U": first, "u": last}
     data |= more | {"b": bids, "a": asks}
-    return raw_line(ms, {"stream": "btcusdt@depth@100ms", "data": data})
+    return raw_line(ms, {"stream": f"{data['s'].lower()}@depth@100ms", "data": data})
 
 
 SNAPSHOT = {"lastUpdateId": 12, "bids": [["9", "2"], ["8", "1"]], "asks": [["11", "1"]]}

@@ -74,9 +74,15 @@ def futures(symbol: str = "BTCUSD_PERP") -> list[str]:
         ),
         delta(10, 11, 14, [["9", "3"]], [], T=T0 + 9, pu=12, **name),
         delta(20, 15, 20, [["9", "4"]], [], T=T0 + 19, pu=14, **name),
-        raw_line(30, {"stream": "x@trade", "data": trade | {"X": "MARKET", "m": False}}),
         raw_line(
-            31, {"stream": "x@trade", "data": trade | {"t": 6, "X": "INSURANCE_FUND", "m": False}}
+            30, {"stream": f"{symbol.lower()}@trade", "data": trade | {"X": "MARKET", "m": False}}
+        ),
+        raw_line(
+            31,
+            {
+                "stream": f"{symbol.lower()}@trade",
+                "data": trade | {"t": 6, "X": "INSURANCE_FUND", "m": False},
+            },
         ),
     ]
 

@@ -16,13 +16,14 @@ from execkit.sources.binance_wire import Capture, assemble
 
 _LINE = re.compile(rb'^\d{16,19} \{"(stream|lastUpdateId|e|u)"')
 _SYMBOL = re.compile(rb'"(?:s|symbol)":"([A-Z0-9_]+)"')
-_KINDS = (
+_STREAM = b'{"stream":"'
+_STREAMS = re.compile(r"(depth(?:@\d+ms)?|bookTicker|trade|aggTrade)")
+_KINDS = {"bookTicker": "quote", "trade": "trade", "aggTrade": "aggTrade"}
+_BARE = (
     (b'"e":"depthUpdate"', "depth"),
-    (b'@bookTicker"', "quote"),
     (b'"e":"trade"', "trade"),
     (b'"e":"aggTrade"', "aggTrade"),
     (b'"lastUpdateId"', "snapshot"),
-    (b'"e":"bookTicker"', "quote"),
     (b'"B":"', "quote"),
 )
 _UPDATE = re.compile(rb'"(?:u|lastUpdateId)":(\d+)')
@@ -41,7 +42,7 @@ class BinanceRaw:
         for group in _groups(paths):
             if len(group) > 1 and not wanted(_symbol_of(group[0]), symbol):
                 continue
-            for name, capture in _captures(group).items():
+            for name, capture in guarded(group[0], _captures, group).items():
                 if wanted(name, symbol):
                     parts.append(guarded(group[0], assemble, capture, name, group[0]))
         return combine_all(parts, paths, symbol)
@@ -67,6 +68,7 @@ def _captures(paths: list[Path]) -> dict[str, Capture]:
     """Lines by symbol; snapshots that name none go where their update id belongs."""
     captures: dict[str, Capture] = {}
     nameless: list[tuple[int, int, bytes]] = []
+    streams: dict[bytes, tuple[str, str]] = {}
     number = 0
     for path in paths:
         for at, line in enumerate(_lines(path)):
@@ -79,20 +81,36 @@ def _captures(paths: list[Path]) -> dict[str, Capture]:
             local = int(stamp)
             # the older captures stamp microseconds
             local_ns = local if local > 10**17 else local * 1000
-            start = message[:400]
-            kind = next((kind for marker, kind in _KINDS if marker in start), "")
-            named = _SYMBOL.search(start)
-            if kind == "snapshot" and not named:
-                nameless.append((number, local_ns, message))
-            elif kind and named:
-                if kind != "snapshot" and not message.startswith(b'{"stream"'):
-                    message = b'{"data":' + message + b"}"
-                name = named[1].decode()
+            if message.startswith(_STREAM):
+                stream = message[len(_STREAM) : message.find(b'"', len(_STREAM))]
+                name, kind = streams.get(stream) or streams.setdefault(stream, _stream(stream))
+            else:
+                name, kind, message = _bare(message)
+            if kind and name:
                 captures.setdefault(name, Capture()).add(kind, number, local_ns, message)
+            elif kind:
+                nameless.append((number, local_ns, message))
             number += 1
     for row, local_ns, message in nameless:
         _owner(captures, message, paths[0]).add("snapshot", row, local_ns, message)
     return captures
+
+
+def _stream(name: bytes) -> tuple[str, str]:
+    """Symbol and kind of a stream such as btcusdt@depth@100ms; kind "" if it is of no use."""
+    symbol, _, what = name.decode("ascii", "replace").partition("@")
+    found = _STREAMS.fullmatch(what)
+    return symbol.upper(), _KINDS.get(what, "depth") if found else ""
+
+
+def _bare(message: bytes) -> tuple[str, str, bytes]:
+    """Symbol ("" if it names none), kind and text of a message outside a combined stream."""
+    start = message[:400]
+    kind = next((kind for marker, kind in _BARE if marker in start), "")
+    named = _SYMBOL.search(start)
+    if kind == "snapshot":
+        return named[1].decode() if named else "", kind, message
+    return named[1].decode() if named else "", kind if named else "", b'{"data":' + message + b"}"
 
 
 def _lines(path: Path) -> list[bytes]:
