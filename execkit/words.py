@@ -153,9 +153,8 @@ def normalise_symbol(symbol: object) -> str:
     text = str(symbol).strip().upper()
     pair, colon, settle = text.partition(":")
     pair = re.sub(r"[/\-]", "", pair)
-    if not re.fullmatch(r"[A-Z0-9_.]+", pair) or (
-        colon and not re.fullmatch(r"[A-Z0-9-]+", settle)
-    ):
+    known = isinstance(symbol, str) and re.fullmatch(r"[A-Z0-9_.]+", pair)
+    if not known or (colon and not re.fullmatch(r"[A-Z0-9-]+", settle)):
         raise InvalidInput("symbol", symbol, "use a form such as BTCUSDT or BTC/USDT")
     return pair + colon + settle
 
