@@ -12,7 +12,6 @@ from tqdm.auto import tqdm
 
 from execkit.domain import Instrument
 from execkit.errors import InvalidInput
-from execkit.instruments import Units
 from execkit.market import MarketData
 from execkit.matching import loop
 from execkit.matching import state as st
@@ -178,14 +177,13 @@ def _arrivals(table: OrderTable, delays: LatencyModel, seed: int) -> tuple[np.nd
 def _prepare(table: OrderTable, code: int, market: SymbolTape, arrival: np.ndarray) -> _Part:
     rows = np.flatnonzero(table.symbol == code)
     _check_span(table, rows, market)
-    units, instrument = market.units, market.instrument
     return _Part(
         rows=rows,
         market=market,
         reference=reference_prices(market),
-        limit=_on_grid(table, rows, "price", units, instrument),
-        stop=_on_grid(table, rows, "stop_price", units, instrument),
-        quantity=_on_grid(table, rows, "quantity", units, instrument),
+        limit=_on_grid(table, rows, "price", market),
+        stop=_on_grid(table, rows, "stop_price", market),
+        quantity=_on_grid(table, rows, "quantity", market),
     )
 
 
@@ -205,10 +203,9 @@ def _check_span(table: OrderTable, rows: np.ndarray, market: SymbolTape) -> None
         )
 
 
-def _on_grid(
-    table: OrderTable, rows: np.ndarray, name: str, units: Units, instrument: Instrument
-) -> np.ndarray:
+def _on_grid(table: OrderTable, rows: np.ndarray, name: str, market: SymbolTape) -> np.ndarray:
     """Integers of a price or quantity column; an off-grid value is refused, never rounded."""
+    units, instrument = market.units, market.instrument
     values = getattr(table, name)[rows]
     step = instrument.lot_size if name == "quantity" else instrument.tick_size
     scale = units.quantity if name == "quantity" else units.price
@@ -219,13 +216,11 @@ def _on_grid(
     if off.any():
         at = int(np.flatnonzero(off)[0])
         kind = "lot" if name == "quantity" else "tick"
-        raise InvalidInput(
-            name,
-            float(values[at]),
-            f"is not a multiple of the {kind} {step} of {instrument.symbol}; round it with the "
-            "Instrument's quantize_price or quantize_quantity, or give the market another Instrument",
-            row=int(rows[at]),
-        )
+        fix = "round it with the Instrument's quantize_price or quantize_quantity"
+        if market.inferred:
+            fix = "that is what the data shows, so give the market the venue's own Instrument"
+        told = f"is not a multiple of the {kind} {step} of {instrument.symbol}: {fix}"
+        raise InvalidInput(name, float(values[at]), told, row=int(rows[at]))
     _check_minimum(table, rows, whole, name, scale, instrument)
     return np.where(given, whole, 0)
 

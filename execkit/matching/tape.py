@@ -30,6 +30,8 @@ class SymbolTape:
     levels: int
     """Upper bound of the number of levels of one book side."""
     venue: str
+    inferred: bool
+    """Whether tick and lot were read off the data rather than given."""
 
 
 def choose_fidelity(market: MarketData, symbol: str, fidelity: str) -> str:
@@ -74,7 +76,9 @@ def build_tape(market: MarketData, symbol: str, fidelity: str = "auto") -> Symbo
         tape = _feed(kind, main, prints, units, market.shared_seq)
     levels = len(np.unique(tape.depth[1])) if kind == "depth" else 1
     venue = main.venues[main["venue"][0]] if len(main) and main.venues else ""
-    return SymbolTape(symbol, kind, instrument, units, tape, levels, venue)
+    return SymbolTape(
+        symbol, kind, instrument, units, tape, levels, venue, symbol in market.inferred
+    )
 
 
 def _table(market: MarketData, kind: str, symbol: str) -> Table | None:
