@@ -62,27 +62,41 @@ def __dir__() -> list[str]:
     return __all__
 
 
-if TYPE_CHECKING:
-    from execkit.clock import LiveClock, ReplayClock
-    from execkit.domain import ExecutionOrder, Fill, Instrument, Position, TradingSignal
-    from execkit.engine import ExecutionEngine, ExecutionResult
-    from execkit.errors import ExecKitError, InvalidInput
-    from execkit.journal import Journal
-    from execkit.market import MarketData
-    from execkit.models import FeeModel, FeeTier, FillModel, LatencyModel
-    from execkit.monitor import OrderMonitor
-    from execkit.orders import OrderManager
-    from execkit.positions import PositionTracker
-    from execkit.risk import RiskGuard
-    from execkit.simulator import SimulationResult, simulate
-    from execkit.store import Store
-    from execkit.venues.paper import PaperVenue
+if TYPE_CHECKING:  # `X as X` tells type checkers that the name is public
+    from execkit.clock import LiveClock as LiveClock, ReplayClock as ReplayClock
+    from execkit.domain import (
+        ExecutionOrder as ExecutionOrder,
+        Fill as Fill,
+        Instrument as Instrument,
+        Position as Position,
+        TradingSignal as TradingSignal,
+    )
+    from execkit.engine import (
+        ExecutionEngine as ExecutionEngine,
+        ExecutionResult as ExecutionResult,
+    )
+    from execkit.errors import ExecKitError as ExecKitError, InvalidInput as InvalidInput
+    from execkit.journal import Journal as Journal
+    from execkit.market import MarketData as MarketData
+    from execkit.models import (
+        FeeModel as FeeModel,
+        FeeTier as FeeTier,
+        FillModel as FillModel,
+        LatencyModel as LatencyModel,
+    )
+    from execkit.monitor import OrderMonitor as OrderMonitor
+    from execkit.orders import OrderManager as OrderManager
+    from execkit.positions import PositionTracker as PositionTracker
+    from execkit.risk import RiskGuard as RiskGuard
+    from execkit.simulator import SimulationResult as SimulationResult, simulate as simulate
+    from execkit.store import Store as Store
+    from execkit.venues.paper import PaperVenue as PaperVenue
     from execkit.words import (
-        ExecutionMode,
-        ExecutionStatus,
-        Liquidity,
-        OrderType,
-        Side,
-        SignalAction,
-        TimeInForce,
+        ExecutionMode as ExecutionMode,
+        ExecutionStatus as ExecutionStatus,
+        Liquidity as Liquidity,
+        OrderType as OrderType,
+        Side as Side,
+        SignalAction as SignalAction,
+        TimeInForce as TimeInForce,
     )

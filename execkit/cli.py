@@ -134,8 +134,12 @@ def simulate(
     )
     kept = open_store(store_path)
     run_id = result.save(kept)
-    per_side = kept.sql("SELECT * FROM slippage_summary WHERE run_id = ?", [run_id])
-    say(per_side.to_string(index=False), as_json)
+    per_side = kept.sql(
+        "SELECT * FROM slippage_summary WHERE run_id = ? ORDER BY symbol, side", [run_id]
+    )
+    shown = ["symbol", "side", "currency", "n_orders", "n_unfilled", "notional"]
+    shown += [name for name in per_side.columns if name.endswith("_cost_bps")]
+    say(per_side[shown].round(3).to_string(index=False), as_json)
     say(f"run {run_id} is in {kept.path}", as_json)
     finish(
         {

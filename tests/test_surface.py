@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import re
@@ -48,6 +49,20 @@ def test_every_public_name_resolves_and_says_what_it_is(name: str) -> None:
     if callable(thing):
         assert inspect.getdoc(thing), f"{name} has no docstring"
         assert thing.__module__.startswith("execkit")
+
+
+def test_type_checkers_see_every_public_name() -> None:
+    """They do not run `__getattr__`, and take only ``X as X`` for a re-export."""
+    tree = ast.parse((ROOT / "execkit" / "__init__.py").read_text(encoding="utf-8"))
+    seen = {
+        alias.asname
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname == alias.name
+    }
+
+    assert seen == set(ek.__all__) - {"__version__"}
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
