@@ -63,40 +63,35 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:  # `X as X` tells type checkers that the name is public
-    from execkit.clock import LiveClock as LiveClock, ReplayClock as ReplayClock
-    from execkit.domain import (
-        ExecutionOrder as ExecutionOrder,
-        Fill as Fill,
-        Instrument as Instrument,
-        Position as Position,
-        TradingSignal as TradingSignal,
-    )
-    from execkit.engine import (
-        ExecutionEngine as ExecutionEngine,
-        ExecutionResult as ExecutionResult,
-    )
-    from execkit.errors import ExecKitError as ExecKitError, InvalidInput as InvalidInput
+    from execkit.clock import LiveClock as LiveClock
+    from execkit.clock import ReplayClock as ReplayClock
+    from execkit.domain import ExecutionOrder as ExecutionOrder
+    from execkit.domain import Fill as Fill
+    from execkit.domain import Instrument as Instrument
+    from execkit.domain import Position as Position
+    from execkit.domain import TradingSignal as TradingSignal
+    from execkit.engine import ExecutionEngine as ExecutionEngine
+    from execkit.engine import ExecutionResult as ExecutionResult
+    from execkit.errors import ExecKitError as ExecKitError
+    from execkit.errors import InvalidInput as InvalidInput
     from execkit.journal import Journal as Journal
     from execkit.market import MarketData as MarketData
-    from execkit.models import (
-        FeeModel as FeeModel,
-        FeeTier as FeeTier,
-        FillModel as FillModel,
-        LatencyModel as LatencyModel,
-    )
+    from execkit.models import FeeModel as FeeModel
+    from execkit.models import FeeTier as FeeTier
+    from execkit.models import FillModel as FillModel
+    from execkit.models import LatencyModel as LatencyModel
     from execkit.monitor import OrderMonitor as OrderMonitor
     from execkit.orders import OrderManager as OrderManager
     from execkit.positions import PositionTracker as PositionTracker
     from execkit.risk import RiskGuard as RiskGuard
-    from execkit.simulator import SimulationResult as SimulationResult, simulate as simulate
+    from execkit.simulator import SimulationResult as SimulationResult
+    from execkit.simulator import simulate as simulate
     from execkit.store import Store as Store
     from execkit.venues.paper import PaperVenue as PaperVenue
-    from execkit.words import (
-        ExecutionMode as ExecutionMode,
-        ExecutionStatus as ExecutionStatus,
-        Liquidity as Liquidity,
-        OrderType as OrderType,
-        Side as Side,
-        SignalAction as SignalAction,
-        TimeInForce as TimeInForce,
-    )
+    from execkit.words import ExecutionMode as ExecutionMode
+    from execkit.words import ExecutionStatus as ExecutionStatus
+    from execkit.words import Liquidity as Liquidity
+    from execkit.words import OrderType as OrderType
+    from execkit.words import Side as Side
+    from execkit.words import SignalAction as SignalAction
+    from execkit.words import TimeInForce as TimeInForce
