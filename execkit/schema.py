@@ -81,7 +81,7 @@ TABLES: dict[str, dict[str, str]] = {
     "quotes": _columns(
         a=f"{TEXT} event_id run_id mode market_id symbol venue",
         b=f"{INT} ts_ns local_ts_ns seq",
-        c=f"{REAL} bid ask bid_quantity ask_quantity",
+        c=f"{REAL} bid ask bid_quantity ask_quantity last",
     ),
     "prints": _columns(
         a=f"{TEXT} event_id run_id mode market_id symbol venue",

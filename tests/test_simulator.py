@@ -269,3 +269,13 @@ def test_the_band_orders_the_three_models() -> None:
     }
     assert fills["pessimistic"] <= fills["queue"] <= fills["optimistic"]
     assert fills["optimistic"] == 1.0
+
+
+def test_bars_have_markouts_against_the_price_last_seen(tmp_path: Path) -> None:
+    """Bought at the open 104.0 of bar 4: a minute later, at 105's open, 104.2 was last known."""
+    store = ek.Store(tmp_path)
+    ek.simulate([order(ts_ns=4 * MINUTE)], bars()).save(store)
+    after = store.sql("select markout_pnl_bps, reason from markouts where horizon_ns = 60000000000")
+
+    assert after["markout_pnl_bps"].tolist() == pytest.approx([0.2 / 104 * 1e4])
+    assert after["reason"].isna().all()

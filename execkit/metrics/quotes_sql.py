@@ -8,7 +8,7 @@ quotes is the greatest; a quote older than `max_age_ns` gives NULL and a reason,
 from __future__ import annotations
 
 QUOTES = """quote_keys AS (
-    SELECT market_id, venue, symbol, ts_ns, bid, ask,
+    SELECT market_id, venue, symbol, ts_ns, bid, ask, last,
            ts_ns::HUGEINT * 18446744073709551616 + coalesce(seq, 0) AS key
     FROM quotes WHERE ts_ns IS NOT NULL)"""
 """CTE that every lookup joins: quotes with a key that orders ties by `seq`."""
@@ -25,15 +25,18 @@ def mid_at(probes: str, at_ns: str, symbol: str = "symbol", quotes: str = "quote
     quotes : the CTE `QUOTES`, or a part of it.
 
     `mid` is NULL, and `mid_reason` says why (no_quote, stale_quote, one_sided_book, crossed_book),
-    unless both sides are quoted, bid < ask, and the quote is at most `max_age_ns` old.
+    unless both sides are quoted, bid < ask, and the quote is at most `max_age_ns` old. A row without
+    both sides but with a `last` price comes from bars or prints, where there was no book to see:
+    `last` is then taken for the mid.
     """
     return f"""
-    SELECT * EXCLUDE (q_bid, q_ask, q_ts_ns),
-           CASE WHEN mid_reason IS NULL THEN (q_bid + q_ask) / 2 END AS mid
+    SELECT * EXCLUDE (q_bid, q_ask, q_last, q_ts_ns),
+           CASE WHEN mid_reason IS NULL THEN coalesce((q_bid + q_ask) / 2, q_last) END AS mid
     FROM (
-        SELECT p.*, q.bid AS q_bid, q.ask AS q_ask, q.ts_ns AS q_ts_ns,
+        SELECT p.*, q.bid AS q_bid, q.ask AS q_ask, q.last AS q_last, q.ts_ns AS q_ts_ns,
             CASE WHEN q.ts_ns IS NULL THEN 'no_quote'
                  WHEN p.{at_ns} - q.ts_ns > max_age_ns THEN 'stale_quote'
+                 WHEN q.bid IS NULL AND q.ask IS NULL AND q.last > 0 THEN NULL
                  WHEN NOT coalesce(q.bid > 0 AND q.ask > 0 AND isfinite(q.bid) AND isfinite(q.ask),
                                    false) THEN 'one_sided_book'
                  WHEN q.bid >= q.ask THEN 'crossed_book' END AS mid_reason
