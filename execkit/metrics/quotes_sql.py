@@ -25,9 +25,9 @@ def mid_at(probes: str, at_ns: str, symbol: str = "symbol", quotes: str = "quote
     quotes : the CTE `QUOTES`, or a part of it.
 
     `mid` is NULL, and `mid_reason` says why (no_quote, stale_quote, one_sided_book, crossed_book),
-    unless both sides are quoted, bid < ask, and the quote is at most `max_age_ns` old. A row without
-    both sides but with a `last` price comes from bars or prints, where there was no book to see:
-    `last` is then taken for the mid.
+    unless both sides are quoted, bid < ask, and the quote is at most `max_age_ns` old. A row with
+    neither side but a `last` price comes from bars or prints, where there was no book to see: its
+    `last` is taken for the mid.
     """
     return f"""
     SELECT * EXCLUDE (q_bid, q_ask, q_last, q_ts_ns),
