@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from case import Case
@@ -300,3 +301,58 @@ def random_case(rng: random.Random, kind: str, n_orders: int = 30, n_events: int
     events = first + [event_spec(dice, kind) for _ in range(n_events - len(first))]
     orders = [order_spec(dice, kind, n_events) for _ in range(n_orders)]
     return assemble(kind, events, orders, setting)
+
+
+# The same streams, bent towards what is rare in them ---------------------------------------------
+
+
+def one_sided(case: Case) -> Case:
+    """Nobody bids: whoever rests there does not know who is ahead, and has no reference."""
+    events: list[tuple[Any, ...]] = []
+    for event in case.events:
+        if event[0] == "book":
+            rows = [row for row in event[3] if row[0] == "ask"] or [("bid", case.tick, 0)]
+            event = (*event[:3], rows)
+        elif event[0] == "quote":
+            event = (*event[:2], None, 0, *event[4:])
+        events.append(event)
+    return replace(case, events=events)
+
+
+def shown_again(case: Case) -> Case:
+    """A feed of whole books, and of quotes most of which repeat the one before."""
+    events: list[tuple[Any, ...]] = []
+    shown: dict[tuple[str, int], int] = {}
+    quote: tuple[Any, ...] = ()
+    for n, event in enumerate(case.events):
+        if event[0] == "book":
+            if event[2]:
+                shown.clear()
+            shown.update({(side, price): size for side, price, size in event[3]})
+            rows = [(*level, size) for level, size in shown.items() if size]
+            event = (*event[:2], True, rows or [("bid", case.tick, 0)])
+        elif event[0] == "quote":
+            quote = event[2:] if not quote or n % 3 == 0 else quote
+            event = (*event[:2], *quote)
+        events.append(event)
+    return replace(case, events=events)
+
+
+def far_from_zero(case: Case) -> Case:
+    """All prices 10**8 ticks higher, where the tick is finer than any market's."""
+    far = 10**8 * case.tick
+
+    def moved(price: int | None) -> int | None:
+        return None if price is None else price + far
+
+    events: list[tuple[Any, ...]] = []
+    for kind, ts, *rest in case.events:
+        if kind == "quote":
+            rest = [moved(rest[0]), rest[1], moved(rest[2]), rest[3]]
+        else:
+            rest[0] = moved(rest[0])
+        events.append((kind, ts, *rest))
+    orders = [
+        o | {"price": moved(o["price"]), "stop_price": moved(o["stop_price"])} for o in case.orders
+    ]
+    return replace(case, events=events, orders=orders)
