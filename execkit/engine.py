@@ -166,6 +166,7 @@ class ExecutionEngine:
         self.books.value(now_ns)
         self.books.commit()
         self._driver.start()
+        self.protector.review()
 
     async def stop(self, *, cancel_orders: bool = False) -> None:
         """Stop applying updates and close the venues. Live orders stay with their venues unless
@@ -192,6 +193,8 @@ class ExecutionEngine:
         paper = {venue.name for venue in self._driver.paper}
         lost = [order for order in found.unknown if order.venue in paper]
         self.books.apply(venue_gone(lost, self.clock.now_ns()))
+        self.risk_guard.peak_equity = found.peak_equity
+        self.protector.restore(found)
 
     async def replay(
         self,

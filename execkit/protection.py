@@ -20,6 +20,7 @@ from execkit.clock import NS_PER_S, Clock
 from execkit.domain import ExecutionOrder
 from execkit.orders import OrderManager
 from execkit.positions import PositionTracker
+from execkit.recovery import Recovery
 from execkit.words import ZERO, ExecutionStatus, OrderType, Side, new_client_order_id
 
 _S = ExecutionStatus
@@ -41,6 +42,7 @@ class Plan:
     failed: str = ""
     closing: ExecutionOrder | None = None
     not_before_ns: int = 0
+    tries: int = 0  # exits in a row that found nobody
     busy: bool = False
     again: bool = False
 
@@ -56,7 +58,8 @@ class Protector:
     """Parameters
     ----------
     place : sends an order through all checks; False if it was refused or could not be sent.
-    at : sets a timer. retry_s : pause after an exit that found nobody to trade with.
+    at : sets a timer. retry_s : pause after an exit that found nobody to trade with; doubles with
+    each further one, up to 64 times.
     """
 
     def __init__(
@@ -77,6 +80,20 @@ class Protector:
         """Protect what `entry` will fill; to be called before it is sent."""
         if stop is not None or target is not None:
             self.plans.append(Plan(entry=entry, stop=stop, target=target))
+
+    def restore(self, found: Recovery) -> None:
+        """Take up the protection of entries that a journal knows, with the exits it knows."""
+        by_id = {order.client_order_id: order for order in found.orders}
+        for order_id, (stop, target) in found.exits.items():
+            entry = by_id.get(order_id)
+            if entry is None or entry.reduce_only or (stop is None and target is None):
+                continue
+            sent = [o for o in found.orders if o.parent_order_id == order_id and o.reduce_only]
+            plan = Plan(entry=entry, stop=stop, target=target)
+            plan.exits = {order.client_order_id: order for order in sent}
+            plan.legs = [order for order in sent if not order.is_done]
+            if not entry.is_done or self.need(plan):
+                self.plans.append(plan)
 
     def release(self, venue: str = "", symbol: str = "") -> None:
         """Forget plans (all, or of one symbol); their orders are left to the caller."""
@@ -162,11 +179,9 @@ class Protector:
         for leg in ended:
             if leg.status in (_S.REJECTED, _S.REFUSED) and leg.order_type is not OrderType.MARKET:
                 self._fail(plan, leg.reason)
-            elif (
-                leg.status is not _S.FILLED
-                and not leg.filled_quantity
-                and leg.reason not in _EXPECTED
-            ):
+            elif leg.filled_quantity:
+                plan.tries = 0
+            elif leg.reason not in _EXPECTED:
                 plan.not_before_ns = self.clock.now_ns() + self.retry_ns
                 text = (
                     f"an exit ended {leg.status.value} ({leg.reason}) without a fill; trying again"

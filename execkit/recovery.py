@@ -41,25 +41,47 @@ _ORDER_FIELDS = (
 @dataclass(frozen=True, kw_only=True)
 class Recovery:
     """What a journal says about earlier orders. unknown : those without a terminal record; only
-    the venue can tell what became of them."""
+    the venue can tell what became of them. exits : (stop loss, take profit) that signals asked for,
+    by the id of their order. peak_equity : the highest recorded, None if there is none."""
 
     orders: list[ExecutionOrder]
     fills: list[Fill]
     unknown: list[ExecutionOrder]
+    exits: dict[str, tuple[Decimal | None, Decimal | None]]
+    peak_equity: Decimal | None
 
 
 def replay(records: Iterable[Record], ledger: OrderLedger) -> Recovery:
     """Fold journal records into `ledger`; orders without an end come out UNKNOWN."""
     fills: list[Fill] = []
+    exits: dict[str, tuple[Decimal | None, Decimal | None]] = {}
+    peak: Decimal | None = None
     for record in records:
-        _fold(record, ledger, fills)
+        if record.kind == "signal":
+            stop, target = (_number(record.payload.get(k)) for k in ("stop_loss", "take_profit"))
+            exits[record.client_order_id or ""] = (stop, target)
+        elif record.kind == "equity":
+            equity = Decimal(record.payload["equity"])
+            peak = equity if peak is None else max(peak, equity)
+        else:
+            _fold(record, ledger, fills)
     unknown = [order for order in ledger.orders.values() if not order.status.is_done]
     for order in unknown:
         if order.status is _S.INTENT:
             ledger.move(order, _S.SENDING)
         if order.status is not _S.UNKNOWN:
             ledger.move(order, _S.UNKNOWN)
-    return Recovery(orders=list(ledger.orders.values()), fills=fills, unknown=unknown)
+    return Recovery(
+        orders=list(ledger.orders.values()),
+        fills=fills,
+        unknown=unknown,
+        exits=exits,
+        peak_equity=peak,
+    )
+
+
+def _number(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
 
 
 def venue_gone(orders: Iterable[ExecutionOrder], now_ns: int) -> list[VenueUpdate]:

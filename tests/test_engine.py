@@ -675,7 +675,7 @@ def test_a_run_is_the_same_every_time() -> None:
 
         await engine.replay(on_time=strategy)
         fills = engine.position_tracker._seen.values()
-        return [(f.fill_id, f.side, f.quantity, f.price, f.local_ts_ns) for f in fills]
+        return [(f.side, f.quantity, f.price, f.local_ts_ns) for f in fills]
 
     first = run(scenario())
     assert len(first) > 10
@@ -802,15 +802,22 @@ def test_a_run_that_died_is_resumed_with_its_positions_and_its_orders_ended(
 
     async def after() -> None:
         journal = Journal(tmp_path)
-        engine = await started(QuoteVenue([quote(9, 49_999, 50_001)]), journal=journal, run_id="r1")
+        venue = QuoteVenue([quote(9, 49_999, 50_001), quote(99, 52_000, 52_001)])
+        venue.position["BTCUSDT"] = D(1)  # a paper venue starts with what it is told
+        engine = await started(venue, journal=journal, run_id="r1")
         (held,) = engine.positions
         assert (held.quantity, held.average_price) == (1, 50_001)
         assert held.fees == {"USDT": D("50.001")}
-        assert engine.order_manager.open_orders() == []
         ended = [o for o in engine.orders.values() if o.reason == "paper_venue_restarted"]
         assert [o.status for o in ended] == [St.CANCELED] * 2
         told = list(journal.read(kinds=["canceled"]))
         assert {r.payload["reason"] for r in told} == {"paper_venue_restarted"}
+        # the stop loss and take profit are back, and work
+        await engine.replay(10 * S)
+        assert len(engine.protector.covering("paper", "BTCUSDT")) == 2
+        await engine.replay()
+        assert engine.positions == []
+        assert [trip.exit_price for trip in engine.position_tracker.history] == [52_000]
 
     async def another() -> None:
         engine = await started(QuoteVenue([quote(9, 1, 2)]), journal=Journal(tmp_path))
@@ -869,6 +876,68 @@ def test_an_unknown_order_is_no_success_and_counts_in_full() -> None:
         assert (lost.success, lost.code) == (False, "unknown")
         more = await engine.execute_signal(buy("0.001"), "binance")
         assert more.code == "max_position_quantity"
+
+    run(scenario())
+
+
+def test_the_peak_of_equity_survives_a_restart(tmp_path: Path) -> None:
+    async def day(quotes: list[Quote]) -> ExecutionEngine:
+        engine = await started(
+            QuoteVenue(quotes), journal=Journal(tmp_path), run_id="r1", starting_equity=10_000
+        )
+        if not engine.positions:
+            await engine.execute_signal(buy("0.1"), "binance")
+        await engine.replay()
+        return engine
+
+    before = run(day(flat_market(quote(90, 80_000, 80_002), quote(200, 80_000, 80_002))))
+    assert before.risk_guard.peak_equity == D("13000")  # 0.1 * (80,001 - 50,001)
+    after = run(day([quote(300, 50_000, 50_002), quote(301, 50_000, 50_002)]))
+    assert after.risk_guard.peak_equity == 13_000
+    assert after.risk_guard.current_drawdown_pct == D(3000) / D(13_000) * 100
+
+
+def test_a_fault_of_the_engines_own_stops_new_risk() -> None:
+    async def scenario() -> None:
+        engine = await started(QuoteVenue(flat_market(quote(2, 49_999, 50_001))))
+
+        async def broken() -> None:
+            raise RuntimeError("a bug")
+
+        engine.order_manager.tasks.spawn(broken())
+        with pytest.raises(RuntimeError, match="a bug"):
+            await engine.replay()
+        assert (await engine.execute_signal(buy(), "binance")).code == "halted"
+
+    run(scenario())
+
+
+def test_an_order_is_sent_once_however_often_it_is_submitted() -> None:
+    async def scenario() -> None:
+        venue = QuoteVenue(flat_market())
+        engine, order = await started(venue), market_order()
+        assert (await engine.submit_order(order, "binance")).success
+        again = await engine.submit_order(order, "binance")
+        assert "was used before" in again.error
+        assert venue.sent == [order.client_order_id]
+
+    run(scenario())
+
+
+def test_the_emergency_stop_inside_a_replay_asks_and_says_what_is_pending() -> None:
+    async def scenario() -> None:
+        engine = await started(QuoteVenue([quote(t, 49_999, 50_001) for t in (1, 2, 3)]))
+        await engine.execute_signal(protected(), "binance")
+        done: list[dict[str, list[Any]]] = []
+
+        async def strategy(now_ns: int) -> None:
+            if now_ns == 2 * S:
+                done.append(await engine.emergency_stop_all())
+
+        await engine.replay(on_time=strategy)
+        assert (done[0]["failed"], len(done[0]["pending"])) == ([], 3)
+        assert engine.positions == []
+        assert engine.order_manager.open_orders() == []
 
     run(scenario())
 

@@ -103,7 +103,6 @@ def test_after_kill_9_nothing_is_lost_or_doubled_and_the_run_goes_on(
         engine = ExecutionEngine({"x": venue}, run_id="r1", journal=journal)
         await engine.start()
         assert engine.position_tracker.quantity("paper", "BTCUSDT") == Decimal(last["quantity"])
-        assert engine.order_manager.open_orders() == []
         ended = [o for o in engine.orders.values() if o.reason == "paper_venue_restarted"]
         assert len(ended) == len(found.unknown)
         assert {o.status for o in ended} <= {ExecutionStatus.CANCELED}

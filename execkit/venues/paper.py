@@ -201,7 +201,7 @@ class PaperVenue:
         notional = float(instrument.notional(quantity, price))
         self._traded.append((ts, notional, notional / float(price), maker))
         return Fill(
-            fill_id=f"{self.name}-fill-{len(self._traded)}",
+            fill_id=f"{order.client_order_id}-{len(self._traded)}",
             client_order_id=order.client_order_id,
             symbol=order.symbol,
             side=order.side,

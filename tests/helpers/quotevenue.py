@@ -224,7 +224,7 @@ class QuoteVenue:
         self.position[order.symbol] = net + quantity * order.side.sign
         self._fills += 1
         fill = Fill(
-            fill_id=f"{self.name}-{self._fills}",
+            fill_id=f"{order.client_order_id}-{self._fills}",
             client_order_id=order.client_order_id,
             symbol=order.symbol,
             side=order.side,
