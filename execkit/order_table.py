@@ -262,8 +262,6 @@ def _optional_times(frame: pd.DataFrame, name: str) -> np.ndarray:
             'is a float and has lost nanoseconds: use dtype "Int64" for a column with gaps',
             row=int(np.flatnonzero(given)[0]),
         )
-    if isinstance(values.dtype, pd.Int64Dtype):
-        values = values.astype("int64")
     try:
         out[given] = column_to_ns(values, name)
     except InvalidInput as error:
