@@ -5,6 +5,7 @@ Needs Chromium. Set EXECKIT_SCREENSHOTS to a folder to keep the pictures, and lo
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import secrets
@@ -39,7 +40,8 @@ def chromium() -> str:
     found = next((path for name in names if (path := shutil.which(name))), None)
     if found is None:
         need("chromium is not installed")
-    pytest.importorskip("playwright.sync_api")
+    if importlib.util.find_spec("playwright") is None:
+        need("playwright is not installed: pip install 'execkit[test]'")
     return str(found)
 
 
