@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from execkit.kernels import kernel
 from execkit.matching import state as st
-from execkit.matching.book import fill_through, fill_touched
 from execkit.matching.common import (
     compact,
     end,
@@ -21,6 +20,7 @@ from execkit.matching.common import (
     wanted,
     within,
 )
+from execkit.matching.resting import fill_through, fill_touched
 
 
 @kernel
