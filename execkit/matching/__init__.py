@@ -7,7 +7,8 @@
     prints.py   prints alone (section 5)
     bars.py     bars (section 6)
     loop.py     the event loops: market and own events in order
-    tape.py     from MarketData to a tape; outcome.py, fold.py, reference_price.py: what is read off it
+    tape.py     from MarketData to a tape
+    outcome.py, fold.py, reference_price.py   what is read off a run
 
 `simulate` runs the loop once over a whole tape; `PaperVenue` runs it up to the next thing that
 happens. Everything is integer arithmetic on columns, except where the rules say float64.
