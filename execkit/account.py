@@ -13,9 +13,10 @@ from execkit.orders import OrderManager
 from execkit.positions import PositionTracker
 from execkit.valuation import Valuation
 from execkit.venues.base import Quote, Venue
-from execkit.words import ZERO, Number, Side, positive
+from execkit.words import ZERO, ExecutionStatus, Number, Side, positive
 
 _TWO = Decimal(2)
+_UNKNOWN = ExecutionStatus.UNKNOWN
 
 
 def mid_of(quote: Quote | None) -> Decimal | None:
@@ -95,7 +96,8 @@ class Account:
         equity, note = self.equity()
         here = (order.venue, order.symbol)
         held = {(p.venue, p.symbol): p.quantity for p in self.tracker.open_positions()}
-        pending = self._pending()
+        pending, live = self._pending(), self.orders.ledger.live.values()
+        unknown = sum(o.status is _UNKNOWN and (o.venue, o.symbol) == here for o in live)
         buys, sells = pending.get(here, (ZERO, ZERO))
         elsewhere = ZERO
         if exposure:
@@ -114,7 +116,8 @@ class Account:
             pending_sells=sells,
             symbols_at_risk=frozenset(held) | frozenset(pending),
             exposure_elsewhere=elsewhere,
-            open_orders=len(self.orders.ledger.live),
+            open_orders=len(live),
+            unknown_orders=unknown,
         )
 
     def _pending(self) -> dict[tuple[str, str], tuple[Decimal, Decimal]]:

@@ -92,7 +92,7 @@ class AccountSnapshot:
     : signed, of this venue and symbol. pending_buys, pending_sells : what is still to fill of live
     orders there that could add risk; pending_closes : of those on the closing side that are not
     reduce-only. symbols_at_risk : (venue, symbol) held or being entered. exposure : gross worst
-    case over all symbols without this one.
+    case over all symbols without this one. unknown_orders : of this venue and symbol.
     """
 
     now_ns: int
@@ -110,6 +110,7 @@ class AccountSnapshot:
     symbols_at_risk: frozenset[tuple[str, str]] = frozenset()
     exposure_elsewhere: Decimal = ZERO
     open_orders: int = 0
+    unknown_orders: int = 0
     failed_orders: int = 0
     breaker: str = ""
     halted: str = ""
@@ -243,6 +244,20 @@ def reference_price(
     return None
 
 
+def unknown_orders(
+    order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits
+) -> Refused | None:
+    """While nobody knows what became of an order, its symbol takes no further risk."""
+    if not at.unknown_orders or at.reduces(order):
+        return None
+    message = (
+        f"{at.unknown_orders} order(s) of {order.symbol} have an unknown outcome; look them up"
+    )
+    return Refused(
+        code="unknown_order", message=message, observed=Decimal(at.unknown_orders), unit="orders"
+    )
+
+
 def equity(order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits) -> Refused | None:
     if (at.equity is not None and at.equity > 0) or at.reduces(order):
         return None
@@ -360,6 +375,7 @@ LIMITS: tuple[Limit, ...] = (
     halted,
     circuit_breaker,
     reference_price,
+    unknown_orders,
     equity,
     order_quantity,
     order_notional,

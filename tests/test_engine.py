@@ -875,7 +875,11 @@ def test_an_unknown_order_is_no_success_and_counts_in_full() -> None:
         lost = await engine.execute_signal(buy(), "binance")
         assert (lost.success, lost.code) == (False, "unknown")
         more = await engine.execute_signal(buy("0.001"), "binance")
-        assert more.code == "max_position_quantity"
+        assert more.refused is not None
+        assert [more.code, *(no.code for no in more.refused.also)] == [
+            "unknown_order",
+            "max_position_quantity",
+        ]
 
     run(scenario())
 

@@ -249,6 +249,7 @@ def test_only_what_can_only_reduce_passes_when_everything_else_is_refused(
     guard.activate_circuit_breaker("test")
     guard.halt("test")
     blind = replace(at, equity=None, equity_note="unknown", reference_price=None, open_orders=9)
+    blind = replace(blind, unknown_orders=1)
     assert isinstance(guard.check(what, blind), Approved) is passes
 
 
@@ -270,6 +271,7 @@ def test_orders_in_flight_count_in_full() -> None:
         ({"reference_price": D(0)}, "no_reference_price"),
         ({"equity": None, "equity_note": "BNB has no price"}, "no_equity"),
         ({"equity": D(0)}, "no_equity"),
+        ({"unknown_orders": 1}, "unknown_order"),
     ],
 )
 def test_what_is_not_known_is_refused(blind: dict[str, Any], code: str) -> None:
