@@ -123,6 +123,8 @@ def on_open(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
         c.s[st.BUDGET] = 0 if t.volume[at] == 0.0 else st.INF
     else:
         c.s[st.BUDGET] = int(math.floor(t.volume[at] * part))
+    if c.s[st.LIVE] == 0:
+        return
     run_resting(c, st.BUY, opened, ts)
     run_resting(c, st.SELL, opened, ts)
     for side in range(2):
@@ -228,6 +230,9 @@ def run_range_stops(
 @kernel
 def on_range(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
     high, low, close = t.bars[1, at], t.bars[2, at], t.bars[3, at]
+    c.s[st.LAST] = close
+    if c.s[st.LIVE] == 0:
+        return
     c.s[st.IN_RANGE], c.s[st.RANGE_TS] = 1, ts
     c.s[st.RANGE_HIGH], c.s[st.RANGE_LOW] = high, low
     stops_first = c.flags[st.STOPS_FIRST] == 1
@@ -237,7 +242,6 @@ def on_range(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
     run_resting(c, st.SELL, high, ts)
     run_range_stops(c, ts, high, low, close, False, stops_first)
     c.s[st.IN_RANGE] = 0
-    c.s[st.LAST] = close
 
 
 @kernel
