@@ -183,7 +183,8 @@ def _symbols(frame: pd.DataFrame, known: tuple[str, ...]) -> tuple[np.ndarray, t
             hint = f"did you mean {near[0]}? " if near else ""
             raise InvalidInput("symbol", word, f"{hint}the market has: {', '.join(known)}", row=row)
         names.append(name)
-    unique = tuple(dict.fromkeys(names))
+    # in alphabetical order, so that no result depends on which symbol comes first in the table
+    unique = tuple(sorted(set(names)))
     index = np.array([unique.index(name) for name in names], dtype=np.int32)
     return index[codes], unique
 

@@ -20,7 +20,8 @@ and quantity unit). "Own" means ours. Symbols do not interact.
     before a market event at t, so that an order decided at a bar's close takes the next open. Later
     time always runs later: a stop that triggers, an OCO sibling or a reduce-only clip acts at the
     time of the event that caused it. Nothing runs after the last market event: an order that would
-    arrive later stays INTENT, a later cancel or expiry has not happened.
+    arrive later stays INTENT, a later cancel or expiry has not happened. What several symbols do at
+    one time counts (for fee tiers) in alphabetical order of the symbols.
 
 3  Common rules
     Any fill of an order in an OCO group closes the group: every other live member is CANCELED

@@ -162,14 +162,11 @@ class PaperVenue:
         return book
 
     def _collect(self) -> list[VenueUpdate]:
-        """New log entries of all symbols as updates, in order of time, then of submission."""
-        entries = [
-            (ts, n, row, e, b)
-            for b in self._books.values()
-            for n, (ts, row, e) in enumerate(b.news())
-        ]
-        entries.sort(key=lambda item: (item[0], item[1]))
-        return [self._update(row, ts, e, book) for ts, _, row, e, book in entries]
+        """New log entries as updates, in order of time, then of symbol, then as they happened."""
+        books = [book for _, book in sorted(self._books.items())]
+        entries = [(ts, row, entry, b) for b in books for ts, row, entry in b.news()]
+        entries.sort(key=lambda item: item[0])
+        return [self._update(row, ts, entry, book) for ts, row, entry, book in entries]
 
     def _update(self, row: int, ts: int, entry: np.ndarray, book: PaperBook) -> VenueUpdate:
         order = self._orders[row]
