@@ -193,6 +193,9 @@ class ExecutionEngine:
         paper = {venue.name for venue in self._driver.paper}
         lost = [order for order in found.unknown if order.venue in paper]
         self.books.apply(venue_gone(lost, self.clock.now_ns()))
+        for venue in self._driver.paper:
+            held = self.position_tracker.open_positions()
+            venue.hold({p.symbol: p.quantity for p in held if p.venue == venue.name})
         self.risk_guard.peak_equity = found.peak_equity
         self.protector.restore(found)
 

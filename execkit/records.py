@@ -16,7 +16,7 @@ import execkit
 from execkit.chain import Event
 from execkit.domain import ExecutionOrder, Fill, Instrument, Position, TradingSignal
 from execkit.journal import Journal
-from execkit.venues.base import Quote, VenueUpdate
+from execkit.venues.base import Quote, UpdateKind, VenueUpdate
 
 Payload = dict[str, Any]
 
@@ -101,8 +101,10 @@ def intent(order: ExecutionOrder, instrument: Instrument) -> Payload:
 
 
 def evidence(update: VenueUpdate, order: ExecutionOrder) -> Payload:
-    """accepted, triggered, canceled, expired, rejected."""
+    """accepted (with the mid it arrived at), triggered, canceled, expired, rejected."""
+    accepted = update.kind is UpdateKind.ACCEPTED
     return {
+        **({"arrival_price": order.arrival_price} if accepted else {}),
         "venue_order_id": order.venue_order_id,
         "venue_ts_ns": update.venue_ts_ns,
         "local_ts_ns": update.local_ts_ns,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -122,4 +123,8 @@ class ReplayVenue(Venue, Protocol):
 
     def last_market_ns(self) -> int | None:
         """Time of the last market event of the data, run or not; None if there is none."""
+        ...
+
+    def hold(self, positions: Mapping[str, Decimal]) -> None:
+        """Say what we hold, signed, by symbol: a simulated venue forgets it with its process."""
         ...

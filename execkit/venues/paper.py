@@ -111,9 +111,15 @@ class PaperVenue:
         asked = max(self._now_ns, order.cancel_ts_ns or 0)
         self._book(order.symbol).cancel(row, asked + delay)
 
+    def hold(self, positions: Mapping[str, Decimal]) -> None:
+        """Say what we hold, after a restart: a real exchange would know. Signed, by symbol."""
+        self._start.update(positions)
+        for symbol, quantity in positions.items():
+            self._book(symbol).hold(quantity)
+
     def quote(self, symbol: str) -> Quote | None:
         """What the market showed last, at the time up to which it has run."""
-        return self._book(symbol).quote()
+        return self._book(symbol).quote(self._now_ns)
 
     def next_market_ns(self) -> int | None:
         """Time of the next event of any symbol that was asked for, None when all have ended."""

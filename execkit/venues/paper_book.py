@@ -45,7 +45,7 @@ class PaperBook:
         self._groups: dict[str, int] = {}
         self._saved: st.Core | None = None
         if position is not None:
-            self._core.s[st.POSITION] = self._units(position, self.instrument.quantity_decimals)
+            self.hold(position)
 
     @property
     def busy(self) -> bool:
@@ -136,9 +136,17 @@ class PaperBook:
         ts = self._market.tape.ts
         return int(ts[-1]) + (self._market.fidelity == "bars") if len(ts) else None
 
-    def quote(self) -> Quote | None:
-        """The reference row at the tape's position: the newest event that has run."""
+    def hold(self, position: Decimal) -> None:
+        """What reduce_only orders may reduce from here on."""
+        self._core.s[st.POSITION] = self._units(position, self.instrument.quantity_decimals)
+
+    def quote(self, now_ns: int) -> Quote | None:
+        """The newest event that has run. The open of a bar that begins now is not yet known: an
+        order that arrives now takes that open and cannot be measured against it."""
         at_tape = int(self._core.s[st.AT_TAPE])
+        tape = self._market.tape
+        if at_tape and tape.kind[at_tape - 1] == st.OPEN and tape.ts[at_tape - 1] == now_ns:
+            at_tape -= 1
         if at_tape == 0:
             return None
         r = self._reference

@@ -121,6 +121,9 @@ class QuoteVenue:
             raise self.faults.cancel.pop(0)
         self._enqueue((order.cancel_ts_ns or 0) + self.entry_ns, "cancel", order)
 
+    def hold(self, positions: Mapping[str, Decimal]) -> None:
+        self.position.update(positions)
+
     def next_market_ns(self) -> int | None:
         return self.quotes[self._next].ts_ns if self._next < len(self.quotes) else None
 
