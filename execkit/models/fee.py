@@ -73,16 +73,16 @@ class FeeModel:
 
         Parameters: arrays of shape (n,) in time order: ts_ns; notional in quote currency;
         base_value = the same in base currency; is_maker. The first `start` fills only count
-        towards the tier. A fill's tier is set by the volume strictly before it.
+        towards the tier. A fill's tier is set by the volume strictly before it. Rounded to 1e-12 of
+        the currency, far below any venue's unit, so that float dust does not become money.
         """
         maker, taker = self._rates(ts_ns, notional, start)
         rate = np.where(is_maker[start:], maker, taker) / 1e4
         in_base = self.currency == "base" or (self.currency == "settle" and inverse)
-        if in_base:
-            return rate * base_value[start:]
-        if self.currency in ("quote", "settle"):
-            return rate * notional[start:]
-        return rate * notional[start:] / float(self.third_price or math.nan)
+        fee = rate * (base_value if in_base else notional)[start:]
+        if self.currency not in ("base", "quote", "settle"):
+            fee = fee / float(self.third_price or math.nan)
+        return np.round(fee, 12)
 
     def currency_of(self, base: str, quote: str, *, inverse: bool = False) -> str:
         """Name of the fee currency for an instrument; "base"/"quote" where the coin is unnamed."""
