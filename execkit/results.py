@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from html import escape
@@ -17,13 +16,11 @@ import pandas as pd
 from execkit.matching import state as st
 from execkit.matching.fold import fold
 from execkit.matching.outcome import Columns
-from execkit.matching.reference_price import ReferencePrices
-from execkit.matching.tape import SymbolTape
 from execkit.metrics.markouts import HORIZONS_NS
 from execkit.models.fee import FeeModel
-from execkit.models.fill import FillModel
-from execkit.models.latency import LatencyModel
+from execkit.models.fill import OPTIMISTIC, PESSIMISTIC, QUEUE, FillModel, fill_model
 from execkit.order_table import GIVEN, SIDES, TIFS, TYPES, OrderTable
+from execkit.request import Part, Request
 
 if TYPE_CHECKING:
     from execkit.store import Store
@@ -45,17 +42,50 @@ class SimulationResult:
     ambiguous : cases where one bar reached two orders and only the intrabar policy decided.
     """
 
-    run_id: str
-    strategy_id: str
-    table: OrderTable
-    columns: Columns
-    tapes: Mapping[str, SymbolTape]
-    references: Mapping[str, ReferencePrices]
+    request: Request
     model: FillModel
-    fee: FeeModel
-    latency: LatencyModel
-    seed: int
-    start: Mapping[str, float]
+    columns: Columns
+
+    @property
+    def run_id(self) -> str:
+        return self.request.run_id
+
+    @property
+    def table(self) -> OrderTable:
+        return self.request.table
+
+    def under(self, fill: str | FillModel) -> SimulationResult:
+        """The same orders in the same market under another fill model, as a run of its own."""
+        from execkit.simulator import run_request
+
+        model = fill_model(fill)
+        other = replace(self.request, run_id=f"{self.run_id}-{model.name}")
+        return run_request(other, model)
+
+    @cached_property
+    def band(self) -> pd.DataFrame:
+        """What the three standard models make of these orders, worst first: one row a model.
+
+        orders_filled, quantity_filled : shares of orders with any fill and of the quantity asked.
+        equity_<currency> : profit at the last fill. The truth of a strategy lies between the rows;
+        one whose equity changes sign between them has not been shown to earn anything.
+        """
+        rows = {}
+        for model in (PESSIMISTIC, QUEUE, OPTIMISTIC):
+            result = self if model == self.model else self.under(model)
+            summary = result.summary()
+            last = result.equity.groupby("currency")["equity"].last()
+            rows[model.name] = {
+                "orders_filled": summary["fill_rate"],
+                "quantity_filled": float(result.columns.filled.sum() / self.table.quantity.sum()),
+                "fills": summary["fills"],
+                "maker_ratio": summary["maker_ratio"],
+                "ambiguous": result.ambiguous,
+                **{f"equity_{currency}": float(value) for currency, value in last.items()},
+            }
+        frame = pd.DataFrame(rows).T
+        frame.index.name = "model"
+        return frame
 
     @property
     def ambiguous(self) -> int:
@@ -84,7 +114,7 @@ class SimulationResult:
         decision, arrival = np.full(len(t), np.nan), np.full(len(t), np.nan)
         for code, symbol in enumerate(t.symbols):
             rows = np.flatnonzero(t.symbol == code)
-            reference = self.references[symbol]
+            reference = self._part(symbol).reference
             decision[rows] = reference.mid_at(t.ts_ns[rows])
             arrival[rows] = reference.mid_at(c.arrival_ns[rows])
         frame["decision_price"], frame["arrival_price"] = decision, arrival
@@ -103,16 +133,18 @@ class SimulationResult:
             frame["parent_order_id"] = t.texts["parent_order_id"][row]
         same = np.zeros(len(row), dtype=np.int8)
         frame["run_id"], frame["mode"] = _words(same, [self.run_id]), _words(same, ["paper"])
-        venues = [self.tapes[s].venue for s in t.symbols]
+        venues = [self._part(s).market.venue for s in t.symbols]
         frame["venue"] = _words(t.symbol[row], venues)
         frame["symbol"] = _words(t.symbol[row], t.symbols)
         frame["side"] = _words(t.side[row], SIDES)
         frame["quantity"], frame["price"] = c.fill_quantity, c.fill_price
         frame["liquidity"] = _words(c.fill_maker.astype(np.int8), ("taker", "maker"))
-        frame["fee"], currencies, codes = self._fees(self.fee)
+        frame["fee"], currencies, codes = self._fees(self.request.fee)
         frame["fee_currency"] = _words(codes, currencies)
         frame["venue_ts_ns"] = c.fill_ts
-        frame["local_ts_ns"] = c.fill_ts + self.latency.delay("response", row, self.seed)
+        frame["local_ts_ns"] = c.fill_ts + self.request.latency.delay(
+            "response", row, self.request.seed
+        )
         return frame
 
     @cached_property
@@ -122,10 +154,10 @@ class SimulationResult:
         for code, symbol in enumerate(t.symbols):
             at = np.flatnonzero(t.symbol[c.fill_row] == code)
             signed = np.where(t.side[c.fill_row[at]] == 0, 1.0, -1.0) * c.fill_quantity[at]
-            tape, reference = self.tapes[symbol], self.references[symbol]
+            tape, reference = self._part(symbol).market, self._part(symbol).reference
             instrument = tape.instrument
             size, inverse = float(instrument.contract_size), instrument.is_inverse
-            held = self.start.get(symbol, 0.0)
+            held = self.request.start.get(symbol, 0.0)
             entry = float(np.nan_to_num(reference.mid[:1])[0]) if held else 0.0
             position, average, realised = fold(signed, c.fill_price[at], size, inverse, held, entry)
             mid = reference.mid_at(c.fill_ts[at])
@@ -153,7 +185,7 @@ class SimulationResult:
         equity = realised + unrealised - fees; drawdown = highest equity so far (at least 0) less
         equity. cash and position_value are its two parts.
         """
-        fees, _, _ = self._fees(replace(self.fee, currency="settle"))
+        fees, _, _ = self._fees(replace(self.request.fee, currency="settle"))
         parts = []
         for currency, own in self.positions.groupby("currency", sort=True):
             ts, at = own["ts_ns"].to_numpy(), own["fill_id"].to_numpy()
@@ -201,14 +233,16 @@ class SimulationResult:
             contract_size=self._of_symbol(lambda i: float(i.contract_size)),
             base_currency=self._of_symbol(lambda i: i.base or "base"),
             quote_currency=self._of_symbol(lambda i: i.quote or "quote"),
-            venue=_words(self.table.symbol, [self.tapes[s].venue for s in self.table.symbols]),
+            venue=_words(
+                self.table.symbol, [self._part(s).market.venue for s in self.table.symbols]
+            ),
         )
-        venues = {self.tapes[s].venue for s in self.table.symbols}
+        venues = {self._part(s).market.venue for s in self.table.symbols}
         head = {
             "run_id": self.run_id,
             "mode": "paper",
             "venue": venues.pop() if len(venues) == 1 else "",
-            "strategy_id": self.strategy_id,
+            "strategy_id": self.request.strategy_id,
             "started_ns": int(self.table.ts_ns[0]),
             "params": json.dumps(self.params(), sort_keys=True),
         }
@@ -221,10 +255,10 @@ class SimulationResult:
         return {
             "source": "simulate",
             "fill": asdict(self.model),
-            "fee": asdict(self.fee),
-            "latency": asdict(self.latency),
-            "seed": self.seed,
-            "fidelity": {s: tape.fidelity for s, tape in self.tapes.items()},
+            "fee": asdict(self.request.fee),
+            "latency": asdict(self.request.latency),
+            "seed": self.request.seed,
+            "fidelity": self._fidelity(),
             "ambiguous": self.ambiguous,
         }
 
@@ -236,7 +270,7 @@ class SimulationResult:
         return {
             "run_id": self.run_id,
             "fill_model": self.model.name,
-            "fidelity": {s: tape.fidelity for s, tape in self.tapes.items()},
+            "fidelity": self._fidelity(),
             "orders": len(self.table),
             "filled_any": int(done.sum()),
             "filled_whole": int((c.status == st.S_FILLED).sum()),
@@ -267,6 +301,12 @@ class SimulationResult:
 
     # ------------------------------------------------------------------ parts
 
+    def _part(self, symbol: str) -> Part:
+        return self.request.parts[self.table.symbols.index(symbol)]
+
+    def _fidelity(self) -> dict[str, str]:
+        return {s: self._part(s).market.fidelity for s in self.table.symbols}
+
     def _ids(self, rows: np.ndarray) -> np.ndarray | pd.Series:
         given = self.table.texts.get("client_order_id")
         if given is None:
@@ -276,14 +316,14 @@ class SimulationResult:
 
     def _of_symbol(self, value: Any) -> list[Any] | pd.Categorical:
         t = self.table
-        values = [value(self.tapes[s].instrument) for s in t.symbols]
+        values = [value(self._part(s).market.instrument) for s in t.symbols]
         return np.array(values)[t.symbol]
 
     def _fees(self, fee: FeeModel) -> tuple[np.ndarray, list[str], np.ndarray]:
         """Fee of each fill, the names of the fee currencies, and each fill's code into them."""
         t, c = self.table, self.columns
         symbol = t.symbol[c.fill_row]
-        instruments = [self.tapes[s].instrument for s in t.symbols]
+        instruments = [self._part(s).market.instrument for s in t.symbols]
         size = np.array([float(i.contract_size) for i in instruments])[symbol]
         inverse = np.array([i.is_inverse for i in instruments], dtype=bool)[symbol]
         notional = c.fill_quantity * size * np.where(inverse, 1.0, c.fill_price)
@@ -299,7 +339,7 @@ class SimulationResult:
         self, symbol: str, held: pd.DataFrame, at: np.ndarray, ts: np.ndarray
     ) -> np.ndarray:
         """Unrealised profit of one symbol's position after each of the fills `at`."""
-        tape, reference = self.tapes[symbol], self.references[symbol]
+        tape, reference = self._part(symbol).market, self._part(symbol).reference
         index = np.searchsorted(held["fill_id"].to_numpy(), at, side="right") - 1
         seen = np.maximum(index, 0)
         position = np.where(index >= 0, held["quantity"].to_numpy()[seen], 0.0)
@@ -312,7 +352,7 @@ class SimulationResult:
         t, c = self.table, self.columns
         parts = []
         for code, symbol in enumerate(t.symbols):
-            r = self.references[symbol]
+            r = self._part(symbol).reference
             fills = c.fill_ts[t.symbol[c.fill_row] == code]
             own = t.symbol == code
             moments = [fills + h for h in HORIZONS_NS] + [t.ts_ns[own], c.arrival_ns[own]]
@@ -322,7 +362,7 @@ class SimulationResult:
                 pd.DataFrame(
                     {
                         "symbol": symbol,
-                        "venue": self.tapes[symbol].venue,
+                        "venue": self._part(symbol).market.venue,
                         "ts_ns": r.ts_ns[at],
                         "seq": at,
                         "bid": r.bid[at],

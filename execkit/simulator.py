@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -16,15 +15,16 @@ from execkit.market import MarketData
 from execkit.matching import loop
 from execkit.matching import state as st
 from execkit.matching.outcome import Columns
-from execkit.matching.reference_price import ReferencePrices, reference_prices
+from execkit.matching.reference_price import reference_prices
 from execkit.matching.tape import SymbolTape, build_tape
 from execkit.models.fee import FeeModel
 from execkit.models.fill import FillModel, fill_model
 from execkit.models.latency import LatencyModel
 from execkit.order_table import GIVEN, OrderTable, read_orders
+from execkit.request import Part, Request
 from execkit.results import SimulationResult
 
-__all__ = ["SimulationResult", "model_arrays", "simulate"]
+__all__ = ["SimulationResult", "model_arrays", "run_request", "simulate"]
 
 
 def simulate(
@@ -57,7 +57,8 @@ def simulate(
 
     Returns
     -------
-    SimulationResult : `.orders`, `.fills`, `.positions`, `.equity`, `.slippage()`, `.save(store)`.
+    SimulationResult : `.orders`, `.fills`, `.positions`, `.equity`, `.slippage()`, `.save(store)`,
+        and `.band`: the same orders under the pessimistic, queue and optimistic models.
 
     Raises
     ------
@@ -65,47 +66,41 @@ def simulate(
 
     When it lies: see the end of `execkit.models`. Orders do not move the market.
     """
-    model, fees, delays = fill_model(fill), fee or FeeModel(), latency or LatencyModel()
+    model = fill_model(fill)
     table = read_orders(orders, market.symbols)
     start = _positions(initial_positions or {}, market)
+    delays = latency or LatencyModel()
     arrival, cancel = _arrivals(table, delays, seed)
     tapes = {s: build_tape(market, s, _choice(fidelity, s)) for s in table.symbols}
-    ready = [_prepare(table, code, tapes[s], arrival) for code, s in enumerate(table.symbols)]
-    show = len(table) > 50_000 if progress is None else bool(progress)
-    columns = Columns.empty(len(table))
-    columns.arrival_ns[:] = arrival
-    bar = tqdm(total=len(table), desc="simulate", unit="order", disable=not show)
-    for symbol, part in zip(table.symbols, ready, strict=True):
-        core = _load(table, part, arrival, cancel, model, start.get(symbol, 0.0))
-        core, _ = loop.run(core, part.market.tape, st.INF - 1)
-        columns.add(core, part.rows, part.market)
-        bar.update(len(part.rows))
-    bar.close()
-    return SimulationResult(
+    request = Request(
         run_id=run_id or f"sim-{uuid.uuid4().hex[:12]}",
         strategy_id=strategy_id,
         table=table,
-        columns=columns.finish(),
-        tapes=tapes,
-        references={s: p.reference for s, p in zip(table.symbols, ready, strict=True)},
-        model=model,
-        fee=fees,
+        parts=[_prepare(table, code, tapes[s]) for code, s in enumerate(table.symbols)],
+        arrival=arrival,
+        cancel=cancel,
+        fee=fee or FeeModel(),
         latency=delays,
         seed=seed,
         start=start,
     )
+    show = len(table) > 50_000 if progress is None else bool(progress)
+    return run_request(request, model, show=show)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Part:
-    """One symbol's orders as kernel integers."""
-
-    rows: np.ndarray
-    market: SymbolTape
-    reference: ReferencePrices
-    limit: np.ndarray
-    stop: np.ndarray
-    quantity: np.ndarray
+def run_request(request: Request, model: FillModel, *, show: bool = False) -> SimulationResult:
+    """Match checked orders under a fill model; the same request may run under several."""
+    table = request.table
+    columns = Columns.empty(len(table))
+    columns.arrival_ns[:] = request.arrival
+    bar = tqdm(total=len(table), desc="simulate", unit="order", disable=not show)
+    for symbol, part in zip(table.symbols, request.parts, strict=True):
+        core = _load(request, part, model, request.start.get(symbol, 0.0))
+        core, _ = loop.run(core, part.market.tape, st.INF - 1)
+        columns.add(core, part.rows, part.market)
+        bar.update(len(part.rows))
+    bar.close()
+    return SimulationResult(request=request, model=model, columns=columns.finish())
 
 
 def model_arrays(model: FillModel, market: SymbolTape) -> tuple[np.ndarray, np.ndarray]:
@@ -174,10 +169,10 @@ def _arrivals(table: OrderTable, delays: LatencyModel, seed: int) -> tuple[np.nd
     return arrival, cancel
 
 
-def _prepare(table: OrderTable, code: int, market: SymbolTape, arrival: np.ndarray) -> _Part:
+def _prepare(table: OrderTable, code: int, market: SymbolTape) -> Part:
     rows = np.flatnonzero(table.symbol == code)
     _check_span(table, rows, market)
-    return _Part(
+    return Part(
         rows=rows,
         market=market,
         reference=reference_prices(market),
@@ -255,15 +250,9 @@ def _check_minimum(
             )
 
 
-def _load(
-    table: OrderTable,
-    part: _Part,
-    arrival: np.ndarray,
-    cancel: np.ndarray,
-    model: FillModel,
-    position: float,
-) -> st.Core:
+def _load(request: Request, part: Part, model: FillModel, position: float) -> st.Core:
     """A Core that holds the orders and their own events, ready to run."""
+    table, arrival, cancel = request.table, request.arrival, request.cancel
     rows, n = part.rows, len(part.rows)
     groups, oco = np.unique(table.oco[rows], return_inverse=True)
     oco = np.where(table.oco[rows] < 0, -1, oco)

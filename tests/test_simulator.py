@@ -260,15 +260,15 @@ def test_a_result_says_what_it_is_in_a_notebook() -> None:
     assert result.summary()["maker_ratio"] == 0.0
 
 
-def test_the_band_orders_the_three_models() -> None:
+def test_the_band_shows_what_the_three_models_make_of_the_same_orders() -> None:
     """A bid that is only touched: filled under the optimistic model alone."""
     row = order(ts_ns=5 * MINUTE + 1, order_type="limit", price=105.5)
-    fills = {
-        model: ek.simulate([row], bars(), fill=model).orders["filled_quantity"].iloc[0]
-        for model in ("pessimistic", "queue", "optimistic")
-    }
-    assert fills["pessimistic"] <= fills["queue"] <= fills["optimistic"]
-    assert fills["optimistic"] == 1.0
+    result = ek.simulate([row], bars())
+
+    assert result.band.index.tolist() == ["pessimistic", "queue", "optimistic"]
+    assert result.band["quantity_filled"].tolist() == [0.0, 0.0, 1.0]
+    assert result.under("optimistic").run_id == f"{result.run_id}-optimistic"
+    assert result.under("optimistic").fills["price"].tolist() == [105.5]
 
 
 def test_bars_have_markouts_against_the_price_last_seen(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def told_by(result: SimulationResult) -> Told:
     columns += [f["liquidity"].astype(str), f["fee"], f["fee_currency"].astype(str)]
     fills = [FillRow(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
     o = result.orders
-    back = result.latency.delay("response", np.arange(len(o)), result.seed)
+    back = result.request.latency.delay("response", np.arange(len(o)), result.request.seed)
     orders = {}
     for row, delay in zip(o.itertuples(), back.tolist(), strict=True):
         orders[str(row.client_order_id)] = OrderRow(
