@@ -238,7 +238,7 @@ def test_modules_stay_within_400_lines_and_lines_within_100_columns() -> None:
     for path in tracked("*.py"):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             line = PRAGMA.sub("", line)  # a remark to a tool does not count
-            if len(line) > LINE_LENGTH:
+            if len(line) > LINE_LENGTH and " " in line.strip():  # one word cannot be broken
                 wrong.append(f"{path.relative_to(ROOT)}:{number}: {len(line)} columns")
     assert not [w for w in wrong if w]
 
