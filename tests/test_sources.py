@@ -49,7 +49,8 @@ def test_prints_quotes_and_depth_as_tables(tmp_path: Path) -> None:
     put(tmp_path / "BTC_USD-trades.csv", f"timestamp,id,side,price,amount\n{T0},1,sell,9,1\n")
     put(
         tmp_path / "q.csv",
-        f"symbol,ts_ns,bid,ask,bid_size,ask_size,bid_quantity,ask_quantity\nBTC/USD,{T0}000000,9,10,0,0,1,2\n",
+        "symbol,ts_ns,bid,ask,bid_size,ask_size,bid_quantity,ask_quantity\n"
+        f"BTC/USD,{T0}000000,9,10,0,0,1,2\n",
     )
     put(
         tmp_path / "d.csv",

@@ -141,7 +141,8 @@ def test_binance_dumps_with_or_without_header_in_ms_or_us(
             f"7,1.5,2,10,12,{t},true",
         ),
         "bookTicker": (
-            "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,transaction_time,event_time",
+            "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,"
+            "transaction_time,event_time",
             f"3,1,5,2,6,{t},{t}",
         ),
     }
