@@ -60,6 +60,7 @@ def figure(table: pd.DataFrame, *, by: str = "side", title: str = "Slippage") ->
     panels.update_yaxes(title_text="total cost, bps (positive = worse)", col=1)
     panels.update_yaxes(title_text="bps of notional", col=2)
     panels.update_xaxes(title_text="decision time, UTC", col=1)
+    panels.update_xaxes(tickangle=0, automargin=True, col=2)
     panels.update_layout(barmode="relative", bargap=0.45)
     return theme.styled(panels, title, 460)
 
@@ -120,7 +121,7 @@ def _orders(panels: go.Figure, table: pd.DataFrame) -> None:
 
 
 def _parts(panels: go.Figure, costs: pd.DataFrame) -> None:
-    groups = [str(value) for value in costs.index]
+    groups = [str(value).replace("_", "<br>") for value in costs.index]
     for part, (name, colour) in PARTS.items():
         panels.add_trace(
             go.Bar(
