@@ -201,7 +201,9 @@ class PaperVenue:
         price = book.price(int(entry[st.L_PRICE]))
         quantity = book.quantity(int(entry[st.L_QTY]))
         maker = bool(entry[st.L_MAKER])
-        notional = float(instrument.notional(quantity, price))
+        # the very floats of `simulate`: one rounded digit apart would be another fee
+        notional = float(quantity) * float(instrument.contract_size)
+        notional *= 1.0 if instrument.is_inverse else float(price)
         self._traded.append((ts, notional, notional / float(price), maker))
         return Fill(
             fill_id=f"{order.client_order_id}-{len(self._traded)}",

@@ -9,11 +9,13 @@ import pandas as pd
 from case import PRICE_UNIT, QUANTITY_UNIT, SYMBOL, Case
 from reference import Outcome
 
+from execkit.domain import Instrument
 from execkit.models.fill import FillModel
 from execkit.models.latency import LatencyModel
 from execkit.simulator import SimulationResult, simulate
 
 LATENCY_NS = 1
+INSTRUMENT = Instrument(symbol=SYMBOL, tick_size=PRICE_UNIT, lot_size=QUANTITY_UNIT)
 
 
 def as_table(case: Case) -> Case:
@@ -43,14 +45,16 @@ def simulated(case: Case, model: FillModel | None = None) -> SimulationResult:
     )
 
 
-def outcome_of(result: SimulationResult) -> Outcome:
-    """Fills and final states in whole units."""
+def outcome_of(result: SimulationResult, instrument: Instrument = INSTRUMENT) -> Outcome:
+    """Fills and final states in whole units; the row is what ends a client_order_id."""
+    price = 10.0**instrument.price_decimals
+    lots = 10.0**instrument.quantity_decimals
     fills = [
         (
-            int(f.client_order_id),
+            row_of(f.client_order_id),
             int(f.venue_ts_ns),
-            round(f.price / float(PRICE_UNIT)),
-            round(f.quantity / float(QUANTITY_UNIT)),
+            round(f.price * price),
+            round(f.quantity * lots),
             str(f.liquidity),
         )
         for f in result.fills.itertuples()
@@ -58,12 +62,11 @@ def outcome_of(result: SimulationResult) -> Outcome:
     states: dict[int, tuple[Any, ...]] = {}
     for o in result.orders.itertuples():
         done, hit = (None if pd.isna(t) else int(t) for t in (o.done_ts_ns, o.triggered_ts_ns))
-        filled = round(o.filled_quantity / float(QUANTITY_UNIT))
-        states[int(o.client_order_id)] = (
-            str(o.status).upper(),
-            str(o.reason) or None,
-            done,
-            hit,
-            filled,
-        )
+        filled = round(o.filled_quantity * lots)
+        reason = str(o.reason) or None
+        states[row_of(o.client_order_id)] = (str(o.status).upper(), reason, done, hit, filled)
     return Outcome(fills, states, result.ambiguous)
+
+
+def row_of(client_order_id: str) -> int:
+    return int(client_order_id.rpartition("-")[2])

@@ -35,7 +35,7 @@ class BarRun(Run):
         if event[0] == "open":
             _, _, self.price, volume = event
             share = self.model.participation
-            free = math.inf if volume > 0 else 0
+            free = 0 if volume == 0 else math.inf
             self.budget = free if share is None else math.floor(volume * share)
             self.on_open()
         else:
