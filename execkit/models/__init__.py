@@ -53,22 +53,23 @@ and quantity unit). "Own" means ours. Symbols do not interact.
     adds it to taken. On quotes the one level continues as a ladder: slice k = 0, 1, ... <
     ladder_levels lies k price ticks beyond the quote and holds the displayed size again; taken runs
     along the ladder (slice k is what lies between k*size and (k+1)*size of it). Slices at prices <=
-    0 do not exist. Where the tick is finer than 1e-7 of the price it says nothing about the market
-    (no grid was known), and the ladder has one slice. Market order: take; nothing available at all
-    or a remainder -> EXPIRED (no_liquidity; ioc if IOC). FOK: unless all that is asked is available
-    within the limit, EXPIRED (fok), no fill. Limit order: marketable if the best displayed opposite
-    price is within its limit (taken does not matter). Marketable and post_only -> REJECTED
-    (post_only). Marketable: FOK check, take, then IOC remainder EXPIRED (ioc), other remainder
-    rests. Not marketable: IOC EXPIRED (ioc), FOK EXPIRED (fok), else rests. Resting order at limit
-    L starts with `front`, the quantity of others ahead of it: the available size at L on its own
-    side; 0 if L is not displayed but is better than the worst displayed level; unknown (infinite)
-    if L is worse than every displayed level or the side is empty. A level update to size s at L,
-    outside snapshots, sets front = min(front, s). After a snapshot or a quote row: front =
-    min(front, displayed size at L), where a level not displayed counts 0 if L is better than the
-    worst displayed level of that side, and leaves front as it is if L is worse or the side is
-    empty. Prints: an unknown aggressor is a buyer if price >= best displayed ask, else a seller if
-    price <= best displayed bid, else the print fills nothing and takes nothing. A seller's print of
-    q at p offers R = q to own resting buys, best price first and earliest first within a price:
+    0 do not exist. Where the tick is finer than 1e-7 of the tape's highest quoted price it says
+    nothing about the market (no grid was known), and the ladder has one slice on the whole tape.
+    Market order: take; nothing available at all or a remainder -> EXPIRED (no_liquidity; ioc if
+    IOC). FOK: unless all that is asked is available within the limit, EXPIRED (fok), no fill. Limit
+    order: marketable if the best displayed opposite price is within its limit (taken does not
+    matter). Marketable and post_only -> REJECTED (post_only). Marketable: FOK check, take, then IOC
+    remainder EXPIRED (ioc), other remainder rests. Not marketable: IOC EXPIRED (ioc), FOK EXPIRED
+    (fok), else rests. Resting order at limit L starts with `front`, the quantity of others ahead of
+    it: the available size at L on its own side; 0 if L is not displayed but is better than the
+    worst displayed level; unknown (infinite) if L is worse than every displayed level or the side
+    is empty. A level update to size s at L, outside snapshots, sets front = min(front, s). After a
+    snapshot or a quote row: front = min(front, displayed size at L), where a level not displayed
+    counts 0 if L is better than the worst displayed level of that side, and leaves front as it is
+    if L is worse or the side is empty. Prints: an unknown aggressor is a buyer if price >= best
+    displayed ask, else a seller if price <= best displayed bid, else the print fills nothing and
+    takes nothing. A seller's print of q at p offers R = q to own resting buys, best price first and
+    earliest first within a price:
       L > p: front = 0; fill min(remaining, R) at L (through_full: the whole remaining); R falls by
         the fill, not below 0.
       L = p, touch models only: without queue, fill min(remaining, R). With queue: what others ate
@@ -129,7 +130,7 @@ and quantity unit). "Own" means ours. Symbols do not interact.
     stops before limits; "optimistic": limits before stops. With stops before limits, a reduce_only
     stop (plain or trailing) that finds nothing to reduce is not looked at then; those are looked at
     after the limits, in the same order, for an entry that fills in this bar may need them. One that
-    triggers there is ambiguous.
+    triggers there is ambiguous, once.
       Limits: buys with L > l (or = l: touch without queue), then sells with L < h (or =): fill
       min(remaining, R) as maker at L. A stop-limit that came to rest in this RANGE takes no part.
       Plain stops (order as in 4): buy stop s <= h triggers; base = s + ceil(stop_slip * (h - s)),

@@ -63,6 +63,7 @@ class PaperVenue:
         self._books: dict[str, PaperBook] = {}
         self._orders: list[ExecutionOrder] = []
         self._row_of: dict[str, int] = {}
+        self._group_of: dict[str, str] = {}  # the symbol of each OCO group
         self._now_ns = min(market.span(s)[0] for s in market.symbols)
         self._listener: Listener | None = None
         self._traded: list[tuple[int, float, float, bool]] = []
@@ -89,13 +90,19 @@ class PaperVenue:
         """Take an order in; it arrives after the entry latency.
 
         Raises `InvalidInput` (surely not sent) for an unknown symbol, an order off the instrument's
-        grid, a repeated client_order_id, and a market that has ended.
+        grid, a repeated client_order_id, an OCO group of another symbol, and a market that has
+        ended.
         """
         if order.client_order_id in self._row_of:
             raise InvalidInput("client_order_id", order.client_order_id, "was sent before")
         book = self._book(order.symbol)
         sent = max(self._now_ns, order.sent_ts_ns or order.created_ts_ns)
         book.check(order, sent)
+        if self._group_of.get(order.oco_group, order.symbol) != order.symbol:
+            fix = f"is a group of {self._group_of[order.oco_group]}; use one group a symbol"
+            raise InvalidInput("oco_group", order.oco_group, fix)
+        if order.oco_group:
+            self._group_of[order.oco_group] = order.symbol
         row = len(self._orders)
         delay = int(self.latency.delay("entry", np.array([row]), self.seed)[0])
         self._orders.append(order)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from conftest import Compared
 from paths import Setup, assert_same, live_as_one, through_engine, through_venue, told_by
 from streams import KINDS, random_case
 
+from execkit.errors import InvalidInput
 from execkit.market import MarketData
 from execkit.models.fee import FeeModel, FeeTier
 from execkit.models.latency import LatencyModel
@@ -105,6 +107,20 @@ def test_several_symbols_of_several_fidelities_at_once_agree(
         orders, market, positions = several([c for c in cases if c.orders])
         setup = Setup(drawn[0].model, TIERS, latency, seed, positions=positions)
         agree(orders, market, setup, tmp_path / str(seed), compared, "several symbols")
+
+
+def test_what_the_simulator_refuses_the_venue_refuses() -> None:
+    """An OCO group over two symbols, and an order after the end of the data."""
+    cases = [as_table(random_case(random.Random(s), "book", 12, 40)) for s in (1, 2)]
+    cases = [prints_first(replace(case, shared_seq=False)) for case in cases]
+    orders, market, _ = several(cases)
+    mixed = orders.groupby("symbol").head(1).assign(oco_group="both")
+    late = orders.head(1).assign(ts_ns=market.span()[1] + 1, cancel_ts_ns=None)
+    late = late.assign(time_in_force="IOC", expire_ts_ns=None, post_only=False)
+    for bad in (mixed, late):
+        for way in (Setup().simulated, partial(through_venue, setup=Setup())):
+            with pytest.raises(InvalidInput, match=r"oco_group|ts_ns"):
+                way(bad, market)
 
 
 def prints_first(case: Case) -> Case:
