@@ -248,14 +248,29 @@ def open_guard() -> RiskGuard:
 
 
 def through_engine(
-    frame: pd.DataFrame, market: MarketData, setup: Setup, folder: Path, *, group: int = 10_000
+    frame: pd.DataFrame,
+    market: MarketData,
+    setup: Setup,
+    folder: Path,
+    *,
+    group: int = 10_000,
+    by_hand: bool = False,
 ) -> Told:
-    """Through the whole engine on replayed time. The fills are read back from the journal."""
-    return asyncio.run(_through_engine(frame, market, setup, folder, group))
+    """Through the whole engine on replayed time. The fills are read back from the journal.
+
+    Orders and cancels are scheduled before the replay, or, `by_hand`, made when the replay has come
+    to their time, which is after what the market did at that time.
+    """
+    return asyncio.run(_through_engine(frame, market, setup, folder, group, by_hand))
 
 
 async def _through_engine(
-    frame: pd.DataFrame, market: MarketData, setup: Setup, folder: Path, group: int
+    frame: pd.DataFrame,
+    market: MarketData,
+    setup: Setup,
+    folder: Path,
+    group: int,
+    by_hand: bool,
 ) -> Told:
     coins = {c for i in market.instruments.values() for c in (i.base, i.quote) if c}
     with Journal(folder) as journal:
@@ -270,16 +285,32 @@ async def _through_engine(
             equity_interval_s=1e6,  # some sets last for years
         )
         await engine.start()
-        orders = []
-        for ts, cancel, order in execution_orders(frame):
-            orders.append(order)
-            engine.schedule(order, "paper", ts, cancel)
+        wishes = list(execution_orders(frame))
+        orders = [order for _, _, order in wishes]
+        if by_hand:
+            await _by_hand(engine, wishes)
+        else:
+            for ts, cancel, order in wishes:
+                engine.schedule(order, "paper", ts, cancel)
         await engine.replay()
         await engine.stop()
         assert not engine.order_manager.alarms
         payloads = [r.payload for r in journal.read(kinds=["fill"])]
     fills = _in_order([_numbered(payload) for payload in payloads])
     return Told(fills, {order.client_order_id: _order_row(order) for order in orders})
+
+
+async def _by_hand(
+    engine: ExecutionEngine, wishes: list[tuple[int, int | None, ExecutionOrder]]
+) -> None:
+    requests = [(ts, 0, n) for n, (ts, _, _) in enumerate(wishes)]
+    requests += [(cancel, 1, n) for n, (_, cancel, _) in enumerate(wishes) if cancel is not None]
+    for ts, what, n in sorted(requests):
+        await engine.replay(ts)
+        if what:
+            await engine.order_manager.cancel_order(wishes[n][2])
+        else:
+            await engine.submit_order(wishes[n][2], "paper")
 
 
 def _order_row(order: ExecutionOrder) -> OrderRow:

@@ -127,6 +127,23 @@ def prints_first(case: Case) -> Case:
     return replace(case, events=sorted(case.events, key=lambda e: (e[1], e[0] != "print")))
 
 
+@pytest.mark.parametrize("latency", [FAST, SLOW], ids=["1 ns", "jitter"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_orders_submitted_one_by_one_as_the_replay_comes_to_their_time_agree(
+    kind: str, latency: LatencyModel, tmp_path: Path, compared: Compared
+) -> None:
+    """A request at t reaches the venue later than t, so that what happens at t comes before it."""
+    for seed in range(40, 50):
+        case = as_table(random_case(random.Random(seed), kind, 20, 60))
+        orders, market, positions = several([case])
+        setup = Setup(case.model, TIERS, latency, seed, positions=positions)
+        told = told_by(setup.simulated(orders, market))
+        found = through_engine(orders, market, setup, tmp_path / str(seed), by_hand=True)
+        assert_same(live_as_one(told), found)
+        filled = sum(row.filled > 0 for row in told.orders.values())
+        compared(f"simulate = engine by hand, {kind}", told.orders, told.fills, filled)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_journal_that_commits_each_record_changes_nothing(
     kind: str, tmp_path: Path, compared: Compared
