@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from execkit import records
 from execkit.account import Account, mid_of
 from execkit.domain import ExecutionOrder, Instrument
+from execkit.metrics.markouts import HORIZONS_NS
 from execkit.monitor import OrderMonitor
 from execkit.orders import OrderManager
 from execkit.positions import PositionTracker
 from execkit.risk import RiskGuard
-from execkit.venues.base import Listener, Quote, UpdateKind, Venue, VenueUpdate
+from execkit.venues.base import Listener, Quote, ReplayVenue, UpdateKind, Venue, VenueUpdate
 
 Touched = set[tuple[str, str]]
 
@@ -32,6 +34,7 @@ class Bookkeeper:
         self._recorder = orders.recorder
         self._arrivals: dict[str, Quote] = {}
         self._equity: tuple[Decimal, Decimal] | None = None
+        self._filled_at: dict[tuple[str, str], list[int]] = {}
         self._connect()
 
     def _connect(self) -> None:
@@ -84,6 +87,7 @@ class Bookkeeper:
                 self._recorder.add("quote", body, update.local_ts_ns)
             if fill is not None:
                 filled = True
+                self._filled_at.setdefault((fill.venue, fill.symbol), []).append(fill.venue_ts_ns)
                 touched.add((fill.venue, fill.symbol))
                 held = self.tracker.apply(fill)
                 if order is not None:
@@ -98,6 +102,18 @@ class Bookkeeper:
         """Make what was applied durable, then tell who listens. Raises `StopTrading`."""
         self._recorder.flush()
         self.orders.dispatch()
+
+    def mark_out(self, venues: Sequence[ReplayVenue], now_ns: int) -> None:
+        """Record the quotes that markouts of the fills so far will look for: a replayed market is
+        nowhere else when the run is over."""
+        places = {venue.name: venue for venue in venues}
+        for (name, symbol), times in self._filled_at.items():
+            if name in places:
+                moments = [ts_ns + horizon for ts_ns in times for horizon in HORIZONS_NS]
+                for quote in places[name].seen(symbol, moments):
+                    body = records.quote(quote, name, "markout", "")
+                    self._recorder.add("quote", body, now_ns)
+        self._filled_at.clear()
 
     def value(self, ts_ns: int) -> None:
         """Mark positions, tell the guard, and record equity where it changed."""

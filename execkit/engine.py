@@ -177,6 +177,8 @@ class ExecutionEngine:
             await emergency.cancel_all(self.gate, self._settle_ns, "engine_stopped")
         await self._driver.stop()
         self.books.value(self.clock.now_ns())
+        if self._driver.replays:
+            self.books.mark_out(self._driver.paper, self.clock.now_ns())
         self._recorder.flush(force=True)
         for venue in self.exchanges.values():
             await venue.close()

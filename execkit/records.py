@@ -148,7 +148,7 @@ def position(held: Position) -> Payload:
 
 
 def quote(seen: Quote, venue: str, role: str, order_id: str) -> Payload:
-    """role : "decision" or "arrival", of the order `order_id`. NaN becomes null."""
+    """role : "decision" or "arrival" of the order `order_id`, or "markout". NaN becomes null."""
     return {
         "venue": venue,
         "symbol": seen.symbol,

@@ -756,6 +756,7 @@ def test_every_step_is_in_the_journal_in_order(tmp_path: Path) -> None:
             "fill",
             "position",
             "equity",
+            "quote",  # what markouts of the fill will look for
         ]
         assert {r.run_id for r in rows} == {"r1"}
         roles = [r.payload["role"] for r in rows if r.kind == "quote"]

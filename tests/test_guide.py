@@ -161,3 +161,17 @@ def test_a_manual_breaker_and_the_emergency_stop(recorded: Path) -> None:
         await engine.stop()
 
     asyncio.run(day())
+
+
+def test_a_paper_run_has_markouts(recorded: Path, tmp_path: Path) -> None:
+    """The engine records the quotes that markouts need, as far as the recording goes."""
+    market = ek.MarketData.load(recorded / "binance_raw_l2_20240808" / "usdm").select("BTCUSDT")
+    ask = float(market.top_of_book("BTCUSDT")["ask"][200])
+    asyncio.run(integration(market, tmp_path, round(ask + 20, 1)))
+    marks = ek.Store(tmp_path).sql(
+        "select horizon_ns, count(*) as n, count(markout_pnl_bps) as known from markouts group by 1"
+    )
+
+    short = marks[marks["horizon_ns"] <= 10_000_000_000]
+    assert (short["known"] == short["n"]).all()
+    assert marks["known"].sum() > 0

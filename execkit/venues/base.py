@@ -7,7 +7,7 @@ listener. Which world it is (paper, demo, live) is the venue's `mode`, stamped o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -127,4 +127,8 @@ class ReplayVenue(Venue, Protocol):
 
     def hold(self, positions: Mapping[str, Decimal]) -> None:
         """Say what we hold, signed, by symbol: a simulated venue forgets it with its process."""
+        ...
+
+    def seen(self, symbol: str, moments_ns: Sequence[int]) -> list[Quote]:
+        """The quotes known at each moment, as far as the market has run, and the newest one."""
         ...

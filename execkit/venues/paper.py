@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import numpy as np
@@ -127,6 +127,10 @@ class PaperVenue:
     def quote(self, symbol: str) -> Quote | None:
         """What the market showed last, at the time up to which it has run."""
         return self._book(symbol).quote(self._now_ns)
+
+    def seen(self, symbol: str, moments_ns: Sequence[int]) -> list[Quote]:
+        """The quotes known at each moment, as far as the market has run, and the newest one."""
+        return self._book(symbol).seen(moments_ns, self._now_ns)
 
     def next_market_ns(self) -> int | None:
         """Time of the next event of any symbol that was asked for, None when all have ended."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 import numpy as np
@@ -150,11 +150,19 @@ class PaperBook:
         if at_tape == 0:
             return None
         r = self._reference
-        at = int(np.searchsorted(r.ts_ns, self._market.tape.ts[at_tape - 1], side="right")) - 1
+        at = int(np.searchsorted(r.ts_ns, tape.ts[at_tape - 1], side="right")) - 1
         if r.on_bars:
             at = at_tape - 1  # the reference has a row for each event of the tape
-        if at < 0:
-            return None
+        return self._shown(at) if at >= 0 else None
+
+    def seen(self, moments_ns: Sequence[int], now_ns: int) -> list[Quote]:
+        """The quotes known at each moment up to now, and the newest one; each once, in order."""
+        moments = np.minimum(np.append(np.asarray(moments_ns, dtype=np.int64), now_ns), now_ns)
+        rows = np.unique(self._reference.index_at(moments))
+        return [self._shown(int(at)) for at in rows if at >= 0]
+
+    def _shown(self, at: int) -> Quote:
+        r = self._reference
         return Quote(
             symbol=self.instrument.symbol,
             ts_ns=int(r.ts_ns[at]),

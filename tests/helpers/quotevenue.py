@@ -8,7 +8,7 @@ misbehave.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import nan
@@ -120,6 +120,14 @@ class QuoteVenue:
         if self.faults.cancel:
             raise self.faults.cancel.pop(0)
         self._enqueue((order.cancel_ts_ns or 0) + self.entry_ns, "cancel", order)
+
+    def seen(self, symbol: str, moments_ns: Sequence[int]) -> list[Quote]:
+        run = [q for q in self.quotes[: self._next] if q.symbol == symbol]
+        known = [[q for q in run if q.ts_ns <= moment][-1:] for moment in moments_ns]
+        return sorted(
+            {q.ts_ns: q for found in [*known, run[-1:]] for q in found}.values(),
+            key=lambda q: q.ts_ns,
+        )
 
     def hold(self, positions: Mapping[str, Decimal]) -> None:
         self.position.update(positions)
