@@ -760,7 +760,7 @@ def test_every_step_is_in_the_journal_in_order(tmp_path: Path) -> None:
         ]
         assert {r.run_id for r in rows} == {"r1"}
         roles = [r.payload["role"] for r in rows if r.kind == "quote"]
-        assert roles == ["decision", "arrival"]
+        assert roles == ["decision", "arrival", "markout"]
         assert rows[4].payload["decision_price"] == "50000.0"
         assert rows[8].client_order_id == result.order.client_order_id
         journal.verify()
