@@ -13,17 +13,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from execkit import profit
 from execkit.matching import state as st
-from execkit.matching.fold import fold
-from execkit.matching.outcome import Columns
+from execkit.matching.outcome import ABSENT, Columns
 from execkit.metrics.markouts import HORIZONS_NS
 from execkit.models.fee import FeeModel
 from execkit.models.fill import OPTIMISTIC, PESSIMISTIC, QUEUE, FillModel, fill_model
 from execkit.order_table import GIVEN, SIDES, TIFS, TYPES, OrderTable
+from execkit.profit import words
 from execkit.request import Part, Request
 
 if TYPE_CHECKING:
     from execkit.store import Store
+
+MAX_QUOTE_AGE_NS = 10_000_000_000
+"""A book not shown for longer says nothing about its mid: the store's default for look-ups."""
 
 STATUSES = ("intent", "open", "partially_filled", "filled", "canceled", "expired", "rejected")
 
@@ -37,8 +41,8 @@ class SimulationResult:
         decision_price and arrival_price: the mid at decision and at arrival at the venue (on bars
         and prints the last price), NaN if none was known.
     fills : columns of DESIGN section 5, in order of time.
-    positions : after each fill: quantity (signed), average_price, realised_pnl (of that fill),
-        unrealised_pnl at the mid of that moment. equity : by settlement currency, from 0.
+    positions : after each fill: quantity (signed), average_price, realised_pnl (so far, without
+        fees), unrealised_pnl at the mid of that moment. equity : by settlement currency, from 0.
     ambiguous : cases where one bar reached two orders and only the intrabar policy decided.
     """
 
@@ -96,10 +100,10 @@ class SimulationResult:
         t, c = self.table, self.columns
         frame = pd.DataFrame({"client_order_id": self._ids(np.arange(len(t)))})
         frame["ts_ns"] = t.ts_ns
-        frame["symbol"] = _words(t.symbol, t.symbols)
-        frame["side"] = _words(t.side, SIDES)
-        frame["order_type"] = _words(t.order_type, TYPES)
-        frame["time_in_force"] = _words(t.time_in_force, TIFS)
+        frame["symbol"] = words(t.symbol, t.symbols)
+        frame["side"] = words(t.side, SIDES)
+        frame["order_type"] = words(t.order_type, TYPES)
+        frame["time_in_force"] = words(t.time_in_force, TIFS)
         for name in ("quantity", "price", "stop_price", "trail_bps", "post_only", "reduce_only"):
             frame[name] = getattr(t, name)
         for name in ("expire_ts_ns", "cancel_ts_ns"):
@@ -107,18 +111,19 @@ class SimulationResult:
         for name in ("oco_group", "parent_order_id", "strategy_id"):
             if name in t.texts:
                 frame[name] = t.texts[name]
-        frame["status"] = _words(c.status, STATUSES)
-        frame["reason"] = _words(c.reason, st.REASONS)
+        frame["status"] = words(c.status, STATUSES)
+        frame["reason"] = words(c.reason, st.REASONS)
         frame["filled_quantity"] = c.filled
         frame["average_price"] = c.average
         decision, arrival = np.full(len(t), np.nan), np.full(len(t), np.nan)
         for code, symbol in enumerate(t.symbols):
             rows = np.flatnonzero(t.symbol == code)
             reference = self._part(symbol).reference
-            decision[rows] = reference.mid_at(t.ts_ns[rows])
-            arrival[rows] = reference.mid_at(c.arrival_ns[rows])
-        frame["decision_price"], frame["arrival_price"] = decision, arrival
-        frame["arrival_ts_ns"] = c.arrival_ns
+            decision[rows] = reference.mid_at(t.ts_ns[rows], MAX_QUOTE_AGE_NS)
+            arrival[rows] = reference.mid_at(c.arrival_ns[rows], MAX_QUOTE_AGE_NS)
+        away = c.status == st.S_INTENT  # the data ended before it arrived
+        frame["decision_price"], frame["arrival_price"] = decision, np.where(away, np.nan, arrival)
+        frame["arrival_ts_ns"] = _maybe(np.where(away, ABSENT, c.arrival_ns))
         frame["triggered_ts_ns"] = _maybe(c.triggered_ns)
         frame["done_ts_ns"] = _maybe(c.done_ns)
         return frame
@@ -132,15 +137,15 @@ class SimulationResult:
         if "parent_order_id" in t.texts:
             frame["parent_order_id"] = t.texts["parent_order_id"][row]
         same = np.zeros(len(row), dtype=np.int8)
-        frame["run_id"], frame["mode"] = _words(same, [self.run_id]), _words(same, ["paper"])
+        frame["run_id"], frame["mode"] = words(same, [self.run_id]), words(same, ["paper"])
         venues = [self._part(s).market.venue for s in t.symbols]
-        frame["venue"] = _words(t.symbol[row], venues)
-        frame["symbol"] = _words(t.symbol[row], t.symbols)
-        frame["side"] = _words(t.side[row], SIDES)
+        frame["venue"] = words(t.symbol[row], venues)
+        frame["symbol"] = words(t.symbol[row], t.symbols)
+        frame["side"] = words(t.side[row], SIDES)
         frame["quantity"], frame["price"] = c.fill_quantity, c.fill_price
-        frame["liquidity"] = _words(c.fill_maker.astype(np.int8), ("taker", "maker"))
+        frame["liquidity"] = words(c.fill_maker.astype(np.int8), ("taker", "maker"))
         frame["fee"], currencies, codes = self._fees(self.request.fee)
-        frame["fee_currency"] = _words(codes, currencies)
+        frame["fee_currency"] = words(codes, currencies)
         frame["venue_ts_ns"] = c.fill_ts
         frame["local_ts_ns"] = c.fill_ts + self.request.latency.delay(
             "response", row, self.request.seed
@@ -149,67 +154,12 @@ class SimulationResult:
 
     @cached_property
     def positions(self) -> pd.DataFrame:
-        t, c = self.table, self.columns
-        parts = []
-        for code, symbol in enumerate(t.symbols):
-            at = np.flatnonzero(t.symbol[c.fill_row] == code)
-            signed = np.where(t.side[c.fill_row[at]] == 0, 1.0, -1.0) * c.fill_quantity[at]
-            tape, reference = self._part(symbol).market, self._part(symbol).reference
-            instrument = tape.instrument
-            size, inverse = float(instrument.contract_size), instrument.is_inverse
-            held = self.request.start.get(symbol, 0.0)
-            entry = float(np.nan_to_num(reference.mid[:1])[0]) if held else 0.0
-            position, average, realised = fold(signed, c.fill_price[at], size, inverse, held, entry)
-            mid = reference.mid_at(c.fill_ts[at])
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "fill_id": at,
-                        "ts_ns": c.fill_ts[at],
-                        "symbol": _words(np.full(len(at), code), t.symbols),
-                        "quantity": position,
-                        "average_price": average,
-                        "realised_pnl": realised,
-                        "unrealised_pnl": _open_pnl(position, average, mid, size, inverse),
-                        "currency": instrument.settle or ("base" if inverse else "quote"),
-                    }
-                )
-            )
-        frame = pd.concat(parts, ignore_index=True)
-        return frame.sort_values("fill_id", kind="stable", ignore_index=True)
+        return profit.positions(self.request, self.columns)
 
     @cached_property
     def equity(self) -> pd.DataFrame:
-        """Profit after each fill by settlement currency, in that currency, from 0 at the start.
-
-        equity = realised + unrealised - fees; drawdown = highest equity so far (at least 0) less
-        equity. cash and position_value are its two parts.
-        """
         fees, _, _ = self._fees(replace(self.request.fee, currency="settle"))
-        parts = []
-        for currency, own in self.positions.groupby("currency", sort=True):
-            ts, at = own["ts_ns"].to_numpy(), own["fill_id"].to_numpy()
-            cash = np.cumsum(own["realised_pnl"].to_numpy() - fees[at])
-            value = np.zeros(len(own))
-            for symbol, held in own.groupby("symbol", observed=True):
-                value += self._open_at(str(symbol), held, at, ts)
-            equity = cash + value
-            peak = np.maximum.accumulate(np.maximum(equity, 0.0)) if len(own) else equity
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "ts_ns": ts,
-                        "currency": currency,
-                        "cash": cash,
-                        "position_value": value,
-                        "fees": np.cumsum(fees[at]),
-                        "equity": equity,
-                        "drawdown": peak - equity,
-                    }
-                )
-            )
-        columns = ["ts_ns", "currency", "cash", "position_value", "fees", "equity", "drawdown"]
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+        return profit.equity(self.request, self.positions, fees)
 
     def slippage(self) -> pd.DataFrame:
         """One row an order: the store's `slippage` view over this run alone."""
@@ -233,7 +183,7 @@ class SimulationResult:
             contract_size=self._of_symbol(lambda i: float(i.contract_size)),
             base_currency=self._of_symbol(lambda i: i.base or "base"),
             quote_currency=self._of_symbol(lambda i: i.quote or "quote"),
-            venue=_words(
+            venue=words(
                 self.table.symbol, [self._part(s).market.venue for s in self.table.symbols]
             ),
         )
@@ -280,7 +230,20 @@ class SimulationResult:
             "maker_ratio": float(c.fill_quantity[c.fill_maker].sum() / traded) if traded else None,
             "status": {s: int(n) for s, n in self.orders["status"].value_counts().items() if n},
             "ambiguous": self.ambiguous,
+            "assumed_free": self._assumed_free(),
         }
+
+    def _assumed_free(self) -> list[str]:
+        """Costs that this run took to be zero; results look better for it."""
+        fee, latency = self.request.fee, self.request.latency
+        free = []
+        if not fee.tiers and fee.maker_bps == fee.taker_bps == 0:
+            free.append("fees")
+        if latency.entry_ns == latency.jitter_ns == 0:
+            free.append("latency")
+        if self.model.half_spread_bps == 0 and "bars" in self._fidelity().values():
+            free.append("half the spread on bars")
+        return free
 
     def __len__(self) -> int:
         return len(self.table)
@@ -293,11 +256,14 @@ class SimulationResult:
         )
 
     def _repr_html_(self) -> str:
+        free = self._assumed_free()
+        note = f" This run assumed no {', no '.join(free)}." if free else ""
         rows = "".join(
             f"<tr><th style='text-align:left'>{escape(str(k))}</th><td>{escape(str(v))}</td></tr>"
             for k, v in self.summary().items()
         )
-        return f"<table>{rows}</table><p>Orders did not move this market; see execkit.models.</p>"
+        caveat = f"Orders did not move this market; see execkit.models.{note}"
+        return f"<table>{rows}</table><p>{caveat}</p>"
 
     # ------------------------------------------------------------------ parts
 
@@ -335,18 +301,6 @@ class SimulationResult:
         codes = np.array([unique.index(n) for n in names], dtype=np.int8)[symbol]
         return np.where(inverse, coin, linear), unique, codes
 
-    def _open_at(
-        self, symbol: str, held: pd.DataFrame, at: np.ndarray, ts: np.ndarray
-    ) -> np.ndarray:
-        """Unrealised profit of one symbol's position after each of the fills `at`."""
-        tape, reference = self._part(symbol).market, self._part(symbol).reference
-        index = np.searchsorted(held["fill_id"].to_numpy(), at, side="right") - 1
-        seen = np.maximum(index, 0)
-        position = np.where(index >= 0, held["quantity"].to_numpy()[seen], 0.0)
-        average = held["average_price"].to_numpy()[seen]
-        size, inverse = float(tape.instrument.contract_size), tape.instrument.is_inverse
-        return _open_pnl(position, average, reference.mid_at(ts), size, inverse)
-
     def _quotes(self) -> pd.DataFrame:
         """The quotes that decision, arrival and markout look-ups of this run can hit."""
         t, c = self.table, self.columns
@@ -376,21 +330,5 @@ class SimulationResult:
         return pd.concat(parts, ignore_index=True)
 
 
-def _words(codes: np.ndarray, words: Any) -> Any:
-    unique = list(dict.fromkeys(str(w) for w in words))
-    place = np.array([unique.index(str(w)) for w in words], dtype=np.int32)
-    index = place[np.asarray(codes, dtype=np.int64)]
-    return pd.Categorical.from_codes(index, pd.Index(unique, dtype=str))
-
-
 def _maybe(times: np.ndarray) -> pd.arrays.IntegerArray:
     return pd.arrays.IntegerArray(times, times == GIVEN)
-
-
-def _open_pnl(
-    position: np.ndarray, average: np.ndarray, mid: np.ndarray, size: float, inverse: bool
-) -> np.ndarray:
-    """Unrealised profit; 0 when flat, NaN while there is no mid."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        per_unit = (1 / average - 1 / mid) if inverse else (mid - average)
-        return np.where(position == 0, 0.0, position * size * per_unit)

@@ -279,3 +279,83 @@ def test_bars_have_markouts_against_the_price_last_seen(tmp_path: Path) -> None:
 
     assert after["markout_pnl_bps"].tolist() == pytest.approx([0.2 / 104 * 1e4])
     assert after["reason"].isna().all()
+
+
+def test_positions_that_close_are_exactly_flat() -> None:
+    """0.1 + 0.2 bought, 0.3 sold: no dust, no short of 6e-17."""
+    rows = [
+        order(ts_ns=MINUTE, quantity=0.1),
+        order(ts_ns=2 * MINUTE, quantity=0.2),
+        order(ts_ns=3 * MINUTE, side="sell", quantity=0.3),
+    ]
+    held = ek.simulate(rows, bars()).positions
+
+    assert held["quantity"].tolist() == [0.1, 0.3, 0.0]
+    assert held["unrealised_pnl"].iloc[-1] == 0.0
+
+
+def test_equity_ends_where_the_data_ends() -> None:
+    """1 bought at 101 is worth 119.2 at the last close: 18.2 less the fee of 0.0505."""
+    result = ek.simulate([order(ts_ns=MINUTE)], bars(), fee=ek.FeeModel(taker_bps=5))
+
+    assert result.equity["ts_ns"].tolist() == [MINUTE, 20 * MINUTE - 1]
+    assert result.equity["equity"].iloc[-1] == pytest.approx(18.2 - 0.0505)
+    assert (result.equity["cash"] + result.equity["position_value"]).tolist() == pytest.approx(
+        result.equity["equity"].tolist()
+    )
+
+
+def test_a_start_position_without_a_known_price_has_an_unknown_profit() -> None:
+    """Valued at the first mid; never at 0, which would make 50,000 out of nothing."""
+    sold = [order(ts_ns=9, side="sell", quantity=1.0)]
+    known = ek.simulate(sold, book(), initial_positions={"BTCUSDT": 1.0}).positions
+    assert known["realised_pnl"].tolist() == [3.0]  # from the first mid, 100, to the bid 103
+
+
+def test_an_order_that_the_data_ended_before_has_no_arrival() -> None:
+    """Decided at 5, on its way for 10, the data ends at 9."""
+    result = ek.simulate([order(ts_ns=5)], book(), latency=ek.LatencyModel(entry_ns=10))
+    row = result.orders.iloc[0]
+
+    assert row["status"] == "intent"
+    assert pd.isna(row["arrival_ts_ns"])
+    assert np.isnan(row["arrival_price"])
+
+
+def test_a_lone_snapshot_beside_an_hour_of_prints_is_not_traded_on() -> None:
+    """ "auto" takes the prints; asked for by name the old book has no mid to measure against."""
+    hour = 3_600_000_000_000
+    names = ["ts_ns", "seq", "side", "price", "quantity", "is_snapshot"]
+    shown = [(0, 0, "bid", 99.0, 5.0, 1), (0, 0, "ask", 101.0, 5.0, 1)]
+    depth = ek.MarketData.from_depth(pd.DataFrame(shown, columns=names), symbol="BTCUSDT")
+    prints = pd.DataFrame(
+        {
+            "ts_ns": np.arange(1, 60) * MINUTE,
+            "price": 150.0,
+            "quantity": 5.0,
+            "aggressor": "buy",
+        }
+    )
+    market = depth + ek.MarketData.from_prints(prints, symbol="BTCUSDT")
+    late = [order(ts_ns=hour // 2)]
+
+    assert ek.simulate(late, market).fills["price"].tolist() == [150.0]
+    old = ek.simulate([order(ts_ns=0)], market, fidelity="depth")
+    assert old.orders["decision_price"].tolist() == [100.0]
+    latency = ek.LatencyModel(entry_ns=20_000_000_000)
+    stale = ek.simulate([order(ts_ns=0)], market, fidelity="depth", latency=latency)
+    assert np.isnan(stale.orders["arrival_price"].iloc[0])
+
+
+def test_a_result_names_the_costs_that_it_took_to_be_free() -> None:
+    """No fee, no latency, no spread on bars: said in the summary and in the notebook."""
+    bare = ek.simulate([order(ts_ns=MINUTE)], bars())
+    assert bare.summary()["assumed_free"] == ["fees", "latency", "half the spread on bars"]
+    assert "no fees, no latency" in bare._repr_html_()
+    paid = ek.simulate(
+        [order(ts_ns=1)],
+        book(),
+        fee=ek.FeeModel(taker_bps=1),
+        latency=ek.LatencyModel(entry_ns=1),
+    )
+    assert paid.summary()["assumed_free"] == []

@@ -30,7 +30,8 @@ LAYERS = (
     "clock timeframes config chain",
     "book tables instruments rebuild checks combine market",
     "sources models valuation positions limits risk order_table metrics",
-    "journal lifecycle records recovery venues matching request simulator results algos sample toy "
+    "journal lifecycle records recovery venues matching request profit "
+    "simulator results algos sample toy "
     "store schema ingest ingest_sql storefile",
     "dashboards outlets orders",
     "monitor driver account bookkeeping signals protection gate emergency",

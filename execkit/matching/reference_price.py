@@ -46,10 +46,15 @@ class ReferencePrices:
         side = "left" if self.on_bars else "right"
         return np.searchsorted(self.ts_ns, ts_ns, side=side) - 1  # type: ignore[call-overload]
 
-    def mid_at(self, ts_ns: np.ndarray) -> np.ndarray:
-        """Mid at each moment, NaN before the first row."""
+    def mid_at(self, ts_ns: np.ndarray, max_age_ns: int | None = None) -> np.ndarray:
+        """Mid at each moment; NaN before the first row, and where the newest row is older than
+        `max_age_ns`, which only a book that should be shown all the time can be too old for."""
         at = self.index_at(ts_ns)
-        return np.where(at >= 0, self.mid[np.maximum(at, 0)], np.nan)
+        seen = np.maximum(at, 0)
+        known = at >= 0
+        if max_age_ns is not None and not np.isnan(self.bid).all():
+            known &= ts_ns - self.ts_ns[seen] <= max_age_ns
+        return np.where(known, self.mid[seen], np.nan)
 
 
 @entry

@@ -36,13 +36,16 @@ class SymbolTape:
 
 def choose_fidelity(market: MarketData, symbol: str, fidelity: str) -> str:
     """The fidelity to use; `InvalidInput` if the symbol has no such table."""
-    have = [kind for kind in ORDER if _table(market, kind, symbol) is not None]
+    spans = {kind: _span(market, kind, symbol) for kind in ORDER}
+    have = [kind for kind in ORDER if spans[kind] is not None]
     if fidelity == "auto":
         if not have:
             raise InvalidInput(
                 "market", symbol, "has no depth, quotes, prints or bars of this symbol"
             )
-        return have[0]
+        # a lone snapshot beside an hour of prints is not a book to trade on for an hour
+        longest = max(span for span in spans.values() if span is not None)
+        return next(kind for kind in have if 2 * (spans[kind] or 0) >= longest)
     if fidelity not in ORDER:
         raise InvalidInput("fidelity", fidelity, f"use one of: auto, {', '.join(ORDER)}")
     if fidelity not in have:
@@ -79,6 +82,12 @@ def build_tape(market: MarketData, symbol: str, fidelity: str = "auto") -> Symbo
     return SymbolTape(
         symbol, kind, instrument, units, tape, levels, venue, symbol in market.inferred
     )
+
+
+def _span(market: MarketData, kind: str, symbol: str) -> int | None:
+    """Nanoseconds from the first to the last row; None without a table."""
+    table = _table(market, kind, symbol)
+    return None if table is None else int(table["ts_ns"][-1] - table["ts_ns"][0])
 
 
 def _table(market: MarketData, kind: str, symbol: str) -> Table | None:

@@ -72,7 +72,7 @@ OPTIMISTIC = FillModel(
     intrabar="optimistic",
 )
 QUEUE = FillModel(name="queue")
-PESSIMISTIC = FillModel(name="pessimistic", touch=False, stop_slip=1.0)
+PESSIMISTIC = FillModel(name="pessimistic", touch=False, stop_slip=1.0, ladder_levels=1)
 
 BY_NAME = {model.name: model for model in (OPTIMISTIC, QUEUE, PESSIMISTIC)}
 
