@@ -294,8 +294,9 @@ class SimulationResult:
         inverse = np.array([i.is_inverse for i in instruments], dtype=bool)[symbol]
         notional = c.fill_quantity * size * np.where(inverse, 1.0, c.fill_price)
         base = notional / c.fill_price
-        linear = fee.charge(c.fill_ts, notional, base, c.fill_maker)
-        coin = fee.charge(c.fill_ts, notional, base, c.fill_maker, inverse=True)
+        volume = fee.volume_before(c.fill_ts, notional)
+        linear = fee.charge(notional, base, c.fill_maker, volume)
+        coin = fee.charge(notional, base, c.fill_maker, volume, inverse=True)
         names = [fee.currency_of(i.base, i.quote, inverse=i.is_inverse) for i in instruments]
         unique = list(dict.fromkeys(names))
         codes = np.array([unique.index(n) for n in names], dtype=np.int8)[symbol]

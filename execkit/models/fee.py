@@ -61,45 +61,44 @@ class FeeModel:
 
     def charge(
         self,
-        ts_ns: np.ndarray,
         notional: np.ndarray,
         base_value: np.ndarray,
         is_maker: np.ndarray,
+        volume: np.ndarray,
         *,
         inverse: bool = False,
-        start: int = 0,
     ) -> np.ndarray:
-        """Fee of each fill from position `start` on, float64, in the fee currency.
+        """Fee of each fill, float64 of shape (n,), in the fee currency.
 
-        Parameters: arrays of shape (n,) in time order: ts_ns; notional in quote currency;
-        base_value = the same in base currency; is_maker. The first `start` fills only count
-        towards the tier. A fill's tier is set by the volume strictly before it. Rounded to 1e-12 of
-        the currency, far below any venue's unit, so that float dust does not become money.
+        notional : in quote currency; base_value : the same in base currency; is_maker : bool;
+        volume : what was traded before each fill, as from `volume_before`; all of shape (n,).
+        Rounded to 1e-12 of the currency, far below any venue's unit, so that float dust does not
+        become money.
         """
-        maker, taker = self._rates(ts_ns, notional, start)
-        rate = np.where(is_maker[start:], maker, taker) / 1e4
+        makers = np.array([self.maker_bps, *(tier.maker_bps for tier in self.tiers)])
+        takers = np.array([self.taker_bps, *(tier.taker_bps for tier in self.tiers)])
+        limits = np.array([tier.volume for tier in self.tiers])
+        tier = np.searchsorted(limits, volume, side="right")
+        rate = np.where(is_maker, makers[tier], takers[tier]) / 1e4
         in_base = self.currency == "base" or (self.currency == "settle" and inverse)
-        fee = rate * (base_value if in_base else notional)[start:]
+        fee = rate * (base_value if in_base else notional)
         if self.currency not in ("base", "quote", "settle"):
             fee = fee / float(self.third_price or math.nan)
         return np.round(fee, 12)
+
+    def volume_before(self, ts_ns: np.ndarray, notional: np.ndarray) -> np.ndarray:
+        """Quote volume that sets the tier of each fill: of the fills before it, in time order,
+        within the window, and `start_volume`."""
+        before = np.concatenate(([0.0], np.cumsum(notional)))
+        first = np.searchsorted(ts_ns, ts_ns - self.window_ns, side="left")
+        return self.start_volume + before[:-1] - before[first]
+
+    @property
+    def window_ns(self) -> int:
+        return self.window_days * _DAY_NS
 
     def currency_of(self, base: str, quote: str, *, inverse: bool = False) -> str:
         """Name of the fee currency for an instrument; "base"/"quote" where the coin is unnamed."""
         if self.currency == "settle":
             return (base or "base") if inverse else (quote or "quote")
         return {"base": base or "base", "quote": quote or "quote"}.get(self.currency, self.currency)
-
-    def _rates(
-        self, ts_ns: np.ndarray, notional: np.ndarray, start: int
-    ) -> tuple[np.ndarray | float, np.ndarray | float]:
-        if not self.tiers:
-            return self.maker_bps, self.taker_bps
-        before = np.concatenate(([0.0], np.cumsum(notional)))
-        first = np.searchsorted(ts_ns, ts_ns - self.window_days * _DAY_NS, side="left")
-        volume = self.start_volume + before[:-1] - before[first]
-        limits = np.array([tier.volume for tier in self.tiers])
-        at = np.searchsorted(limits, volume[start:], side="right")
-        makers = np.array([self.maker_bps, *(tier.maker_bps for tier in self.tiers)])
-        takers = np.array([self.taker_bps, *(tier.taker_bps for tier in self.tiers)])
-        return makers[at], takers[at]

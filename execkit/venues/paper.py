@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
@@ -66,7 +67,8 @@ class PaperVenue:
         self._group_of: dict[str, str] = {}  # the symbol of each OCO group
         self._now_ns = min(market.span(s)[0] for s in market.symbols)
         self._listener: Listener | None = None
-        self._traded: list[tuple[int, float, float, bool]] = []
+        self._fill_times: list[int] = []
+        self._volumes = [0.0]  # traded before each fill, and in all
 
     @property
     def instruments(self) -> Mapping[str, Instrument]:
@@ -215,9 +217,9 @@ class PaperVenue:
         # the very floats of `simulate`: one rounded digit apart would be another fee
         notional = float(quantity) * float(instrument.contract_size)
         notional *= 1.0 if instrument.is_inverse else float(price)
-        self._traded.append((ts, notional, notional / float(price), maker))
+        fee = self._charge(ts, notional, notional / float(price), maker, instrument)
         return Fill(
-            fill_id=f"{order.client_order_id}-{len(self._traded)}",
+            fill_id=f"{order.client_order_id}-{len(self._fill_times)}",
             client_order_id=order.client_order_id,
             symbol=order.symbol,
             side=order.side,
@@ -226,7 +228,7 @@ class PaperVenue:
             venue_ts_ns=ts,
             local_ts_ns=local,
             liquidity=Liquidity.MAKER if maker else Liquidity.TAKER,
-            fee=self._charge(instrument),
+            fee=fee,
             fee_currency=self.fee.currency_of(
                 instrument.base, instrument.quote, inverse=instrument.is_inverse
             ),
@@ -235,11 +237,15 @@ class PaperVenue:
             venue=self.name,
         )
 
-    def _charge(self, instrument: Instrument) -> Decimal:
-        """Fee of the newest fill; tiers look at the fills before it."""
-        seen = self._traded if self.fee.tiers else self._traded[-1:]
-        ts, notional, base, maker = (np.array(c) for c in zip(*seen, strict=True))
-        fee = self.fee.charge(
-            ts, notional, base, maker, inverse=instrument.is_inverse, start=len(seen) - 1
-        )
+    def _charge(
+        self, ts: int, notional: float, base: float, maker: bool, instrument: Instrument
+    ) -> Decimal:
+        """Fee of the newest fill; its tier looks at the fills before it."""
+        times, before = self._fill_times, self._volumes
+        first = bisect_left(times, ts - self.fee.window_ns)
+        volume = self.fee.start_volume + before[-1] - before[first]
+        times.append(ts)
+        before.append(before[-1] + notional)
+        columns = (np.array([v]) for v in (notional, base, maker, volume))
+        fee = self.fee.charge(*columns, inverse=instrument.is_inverse)
         return Decimal(str(float(fee[0])))
