@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from execkit.metrics import markouts, slippage
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TEXT, REAL, INT, FLAG = "VARCHAR", "DOUBLE", "BIGINT", "BOOLEAN"
 
@@ -74,7 +74,7 @@ TABLES: dict[str, dict[str, str]] = {
         c=f"{REAL} quantity average_price realised_pnl unrealised_pnl",
     ),
     "equity": _columns(
-        a=f"{TEXT} event_id run_id mode",
+        a=f"{TEXT} event_id run_id mode currency",
         b=f"{INT} ts_ns",
         c=f"{REAL} cash position_value equity drawdown",
     ),
@@ -105,6 +105,22 @@ TABLES: dict[str, dict[str, str]] = {
         c=f"{TEXT} params errors data_hash",
     ),
 }
+
+"""What columns mean, the same for every source:
+
+orders : `ts_ns` and `decision_ts_ns` when it was decided, `arrival_ts_ns` when the venue had it;
+    `decision_price`, `arrival_price` the mids of those moments (on bars and prints the last price).
+fills : `fee` in `fee_currency`, positive = paid, negative = rebate.
+positions : one row after each change. `quantity` signed, negative = short; `average_price` of what
+    is held; `realised_pnl` the sum since the run began, without fees; `unrealised_pnl` of what is
+    held at the mark of that moment. Both in the settlement currency of the symbol.
+equity : one row per `currency` and moment, all numbers in that currency. `equity` what the account
+    is worth: starting equity + realised + unrealised profit - fees (a simulation starts from 0);
+    `position_value` the unrealised profit in it; `cash` = equity - position_value; `drawdown` = the
+    highest equity so far - equity, >= 0, in currency and no fraction.
+quotes : the quotes that look-ups of the run can hit, not the whole feed; `last` where there was no
+    book to see.
+"""
 
 WATERMARKS = {"journal_id": TEXT, "seq": INT, "hash": TEXT}
 

@@ -273,6 +273,111 @@ def test_linear_contracts_count_their_size(store: Store) -> None:
     assert got["decision_cost_bps"] == pytest.approx(100.0)
 
 
+# -- orders that wait on purpose -----------------------------------------------------------------
+
+NO_COST = [f"{c}_cost_{u}" for c in ("delay", "arrival", "decision", "total")
+           for u in ("ccy", "bps")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("stop_market", {"stop_price": 95.0}),
+        ("stop_limit", {"stop_price": 95.0, "price": 94.0}),
+        ("trailing_stop", {"trail_bps": 500.0, "stop_price": 95.0}),
+        ("limit", {"oco_group": "pair", "price": 105.0}),
+    ],
+)
+def test_an_exit_has_no_execution_cost_against_the_mid_at_its_placement(
+    store: Store, kind: str, more: dict[str, object]
+) -> None:
+    """It was sent to wait for its level: what the market did on the way is not slippage."""
+    run = save(
+        store, [order("sell", order_type=kind, **PRICED, **more)], [fill(10, 94.0, "sell", fee=1.0)]
+    )
+    for view in ("slippage", "slippage_by_fill"):
+        got = rows(store, view, run).iloc[0]
+        assert got["reason"] == "waits_on_purpose", view
+        assert got["waits_on_purpose"], view
+        assert got[NO_COST].isna().all(), view
+        assert got["fee_cost_ccy"] == 1.0, view
+        assert got["fee_cost_bps"] == pytest.approx(10.0), view
+
+
+def test_a_stop_costs_what_its_fills_lost_against_its_stop_price(store: Store) -> None:
+    """Stop at 95, sold 4 @ 94.9 and 6 @ 94.7: lost 0.4 + 1.8 = 2.2 of 950, 23.16 bps."""
+    stop = order("sell", order_type="stop_market", stop_price=95.0, oco_group="pair", **PRICED)
+    fills = [fill(4, 94.9, "sell", fill_id="a"), fill(6, 94.7, "sell", fill_id="b")]
+    run = save(store, [stop], fills)
+    got = rows(store, "slippage", run).iloc[0]
+    assert (got["trigger_price"], got["trigger_notional"]) == (95.0, 950.0)
+    assert got["trigger_cost_ccy"] == pytest.approx(2.2)
+    assert got["trigger_cost_bps"] == pytest.approx(1e4 * 2.2 / 950)
+    assert pd.isna(got["trigger_reason"])
+    by_fill = rows(store, "slippage_by_fill", run, "fill_id")
+    assert by_fill["trigger_cost_ccy"].tolist() == pytest.approx([0.4, 1.8])
+    assert by_fill["trigger_cost_bps"].tolist() == pytest.approx([1e3 / 95, 3e3 / 95])
+    cover = row(store, [order(order_type="stop_market", stop_price=95.0)], [fill(10, 94.0)])
+    assert cover["trigger_cost_ccy"] == pytest.approx(-10.0), "bought below the stop: a gain"
+
+
+def test_the_trigger_cost_of_an_inverse_stop_is_in_coin(store: Store) -> None:
+    """5 contracts of 100 USD sold at 80, stop at 100: 500 / 80 - 500 / 100 = 1.25 coins less."""
+    stop = order("sell", 5.0, order_type="stop_market", stop_price=100.0, **INVERSE)
+    one = fill(5, 80.0, "sell", symbol="BTCUSD_PERP", fee_currency="BTC")
+    got = row(store, [stop], [one])
+    assert got["trigger_cost_ccy"] == pytest.approx(1.25)
+    assert got["trigger_cost_bps"] == pytest.approx(1e4 * (100 - 80) / 100)
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({}, "not_a_stop"),
+        ({"order_type": "limit", "oco_group": "pair"}, "not_a_stop"),
+        (
+            {"order_type": "trailing_stop", "trail_bps": 9.0, "stop_price": 95.0},
+            "level_not_recorded",
+        ),
+    ],
+)
+def test_a_trigger_cost_that_is_not_known_is_null_with_its_reason(
+    store: Store, more: dict[str, object], reason: str
+) -> None:
+    """A trailing stop's stop_price is where it began, not where it was hit."""
+    got = row(store, [order(**PRICED, **more)], [fill(10, 94.0)])
+    assert (got["trigger_reason"], got["trigger_cost_bps"], got["trigger_cost_ccy"]) == (
+        reason, None, None
+    )  # fmt: skip
+
+
+def test_the_summary_keeps_exits_apart_so_that_each_row_adds_up(store: Store) -> None:
+    """Entry 10 @ 101 against 100; target 5 @ 110 and stop 5 @ 94 against 95; fees of 1 each."""
+    orders = [
+        order("sell", client_order_id="entry", **PRICED),
+        order("sell", 5.0, client_order_id="t", order_type="limit", oco_group="p", **PRICED),
+        order("sell", 5.0, client_order_id="s", order_type="stop_market", oco_group="p",
+              stop_price=95.0, **PRICED),
+        order("sell", 5.0, client_order_id="never", order_type="stop_market", stop_price=1.0),
+    ]  # fmt: skip
+    prices = {"entry": (10, 99.0), "t": (5, 110.0), "s": (5, 94.0)}
+    fills = [fill(q, p, "sell", client_order_id=name, fee=1.0) for name, (q, p) in prices.items()]
+    entries, exits = (
+        r
+        for _, r in rows(
+            store, "slippage_summary", save(store, orders, fills), "n_orders"
+        ).iterrows()
+    )
+    assert (entries["waits_on_purpose"], exits["waits_on_purpose"]) == (False, True)
+    assert (entries["n_orders"], exits["n_orders"], exits["n_unfilled"]) == (1, 3, 1)
+    assert entries["decision_cost_bps"] == pytest.approx(100.0)
+    assert entries["total_cost_bps"] == pytest.approx(110.0)
+    assert pd.isna(entries["trigger_cost_bps"])
+    assert exits["trigger_cost_bps"] == pytest.approx(1e4 / 95)
+    assert exits["fee_cost_bps"] == pytest.approx(1e4 * 2 / 1000)
+    assert exits[["delay_cost_bps", "decision_cost_bps", "total_cost_bps"]].isna().all()
+
+
 # -- identities --------------------------------------------------------------------------------
 
 cents = st.integers(5_000, 15_000).map(lambda n: n / 100)

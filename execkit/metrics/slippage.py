@@ -8,6 +8,15 @@ benchmark B, m = contract size, and fills q_i at p_i:
 - bps = 1e4 * cost / notional, which is 1e4 * s * (average - B) / B in both cases, the average being
   harmonic for inverse contracts.
 
+Stop orders (stop_market, stop_limit, trailing_stop) and members of an OCO group wait on purpose:
+the mid at their decision or arrival is not the price they were meant to get, and the way of the
+market to their level is no execution cost. Their delay, arrival, decision and total costs are NULL
+with the reason `waits_on_purpose`; their fee cost stays. What a stop's fills cost against its
+stop_price (`trigger_price`) is trigger cost, over the notional at that price; NULL for other
+orders, and for a trailing stop, whose level at the trigger is not recorded (`trigger_reason`).
+A stop_limit's trigger cost lies when it fills long after its trigger. A resting limit order alone
+counts as any other order: mark a lone take profit by giving it an OCO group of its own.
+
 decision cost = delay cost (arrival mid against decision mid) + arrival cost, exactly in currency;
 total = decision + fee. Decision, delay, fee and total bps share the notional at the decision price,
 so they add; arrival bps are of the notional at the arrival price. All are of the filled quantity:
@@ -40,6 +49,9 @@ given AS (
         coalesce(o.contract_size, 1) AS m,
         coalesce(o.contract_kind = 'inverse', false) AS inverse,
         CASE WHEN inverse THEN o.base_currency ELSE o.quote_currency END AS currency,
+        coalesce(o.order_type IN ('stop_market', 'stop_limit', 'trailing_stop'), false) AS stops,
+        stops OR coalesce(o.oco_group, '') <> '' AS waits_on_purpose,
+        CASE WHEN stops AND o.order_type <> 'trailing_stop' THEN o.stop_price END AS trigger_price,
         CASE WHEN o.decision_price IS NULL THEN coalesce(o.decision_ts_ns, o.ts_ns) END AS ask_d,
         CASE WHEN o.arrival_price IS NULL THEN o.arrival_ts_ns END AS ask_a
     FROM orders o LEFT JOIN runs r USING (run_id)),
@@ -102,43 +114,60 @@ def _cost(benchmark: str, against: str = "") -> str:
                     ELSE s * m * ({linear} - traded * {benchmark}) END"""
 
 
+def _notional(benchmark: str) -> str:
+    return f"""CASE WHEN inverse AND {benchmark} IS NOT NULL THEN notional
+                    ELSE traded * m * {benchmark} END"""
+
+
+def _unless_waiting(cost: str) -> str:
+    return f"CASE WHEN NOT waits_on_purpose THEN {cost} END"
+
+
 _COSTS = f"""costed AS (
     SELECT *,
-        {_cost("decision_price", "arrival_price")} AS delay_cost_ccy,
-        {_cost("arrival_price")} AS arrival_cost_ccy,
-        {_cost("decision_price")} AS decision_cost_ccy,
+        {_unless_waiting(_cost("decision_price", "arrival_price"))} AS delay_cost_ccy,
+        {_unless_waiting(_cost("arrival_price"))} AS arrival_cost_ccy,
+        {_unless_waiting(_cost("decision_price"))} AS decision_cost_ccy,
         decision_cost_ccy + fee_cost_ccy AS total_cost_ccy,
-        CASE WHEN inverse AND decision_price IS NOT NULL THEN notional
-             ELSE traded * m * decision_price END AS decision_notional,
-        CASE WHEN inverse AND arrival_price IS NOT NULL THEN notional
-             ELSE traded * m * arrival_price END AS arrival_notional
+        {_cost("trigger_price")} AS trigger_cost_ccy,
+        CASE WHEN NOT stops THEN 'not_a_stop' WHEN trigger_price IS NULL THEN 'level_not_recorded'
+        END AS trigger_reason,
+        {_notional("decision_price")} AS decision_notional,
+        {_notional("arrival_price")} AS arrival_notional,
+        {_notional("trigger_price")} AS trigger_notional
     FROM joined)"""
 
 _MEASURES = """
     currency, coalesce(notional, 0) AS notional, decision_notional, arrival_notional,
-    delay_cost_ccy, arrival_cost_ccy, decision_cost_ccy, fee_cost_ccy, total_cost_ccy,
+    trigger_notional, waits_on_purpose,
+    delay_cost_ccy, arrival_cost_ccy, decision_cost_ccy, trigger_cost_ccy, fee_cost_ccy,
+    total_cost_ccy,
     1e4 * delay_cost_ccy / decision_notional AS delay_cost_bps,
     1e4 * arrival_cost_ccy / arrival_notional AS arrival_cost_bps,
     1e4 * decision_cost_ccy / decision_notional AS decision_cost_bps,
+    1e4 * trigger_cost_ccy / trigger_notional AS trigger_cost_bps,
     1e4 * fee_cost_ccy / decision_notional AS fee_cost_bps,
     1e4 * total_cost_ccy / decision_notional AS total_cost_bps,
-    fee, fee_currency, decision_reason, arrival_reason, fee_reason"""
+    fee, fee_currency, decision_reason, arrival_reason, trigger_reason, fee_reason"""
 
 BY_FILL = f"""
 WITH {_PRICED},
 {_FEES},
 joined AS (
     SELECT f.*, f.quantity AS traded, o.s, o.currency, o.strategy_id, o.decision_price,
-        o.arrival_price, o.decision_reason, o.arrival_reason, o.client_order_id IS NULL AS orphan
+        o.arrival_price, o.decision_reason, o.arrival_reason, o.trigger_price,
+        coalesce(o.stops, false) AS stops, coalesce(o.waits_on_purpose, false) AS waits_on_purpose,
+        o.client_order_id IS NULL AS orphan
     FROM with_fee f LEFT JOIN priced o USING (run_id, client_order_id)),
 {_COSTS}
 SELECT run_id, mode, venue, symbol, client_order_id, parent_order_id, strategy_id, fill_id, side,
     quantity, price, liquidity, venue_ts_ns, local_ts_ns, decision_price, arrival_price,
-    {_MEASURES},
-    coalesce(CASE WHEN orphan THEN 'no_order' END, decision_reason, arrival_reason, fee_reason)
-        AS reason
+    trigger_price, {_MEASURES},
+    coalesce(CASE WHEN orphan THEN 'no_order' WHEN waits_on_purpose THEN 'waits_on_purpose' END,
+             decision_reason, arrival_reason, fee_reason) AS reason
 FROM costed"""
-"""One row per fill; `reason` is NULL when nothing is missing."""
+"""One row per fill; `reason` is NULL when nothing is missing. As in `PER_ORDER`, fills of an order
+that waits on purpose have fee and trigger cost alone."""
 
 PER_ORDER = f"""
 WITH {_PRICED},
@@ -168,15 +197,17 @@ SELECT run_id, mode, venue, symbol, client_order_id, parent_order_id, strategy_i
     order_type, status, quantity, coalesce(traded, 0) AS filled_quantity,
     coalesce(traded, 0) / quantity AS fill_rate, coalesce(n_fills, 0) AS n_fills,
     first_fill_ts_ns, last_fill_ts_ns, coalesce(decision_ts_ns, ts_ns) AS decision_ts_ns,
-    arrival_ts_ns, average_price, decision_price, arrival_price, maker_ratio,
+    arrival_ts_ns, average_price, decision_price, arrival_price, trigger_price, maker_ratio,
     {_MEASURES},
-    coalesce(CASE WHEN traded IS NULL THEN 'no_fills' END, decision_reason, arrival_reason,
-             fee_reason) AS reason
+    coalesce(CASE WHEN traded IS NULL THEN 'no_fills'
+                  WHEN waits_on_purpose THEN 'waits_on_purpose' END,
+             decision_reason, arrival_reason, fee_reason) AS reason
 FROM costed"""
-"""One row per order, filled or not; `reason` is NULL when nothing is missing."""
+"""One row per order, filled or not; `reason` is NULL when nothing is missing. The costs of an order
+that waits on purpose are NULL but for fee and trigger cost, and its reason says so."""
 
 SUMMARY = """
-SELECT run_id, mode, venue, symbol, side, currency, count(*) AS n_orders,
+SELECT run_id, mode, venue, symbol, side, waits_on_purpose, currency, count(*) AS n_orders,
     count(*) FILTER (reason IS NOT NULL) AS n_with_reason,
     count(*) FILTER (n_fills = 0) AS n_unfilled,
     count(DISTINCT decision_ts_ns // 86400000000000) AS n_days,
@@ -184,7 +215,9 @@ SELECT run_id, mode, venue, symbol, side, currency, count(*) AS n_orders,
     cost_bps(delay_cost_ccy, decision_notional) AS delay_cost_bps,
     cost_bps(arrival_cost_ccy, arrival_notional) AS arrival_cost_bps,
     cost_bps(decision_cost_ccy, decision_notional) AS decision_cost_bps,
+    cost_bps(trigger_cost_ccy, trigger_notional) AS trigger_cost_bps,
     cost_bps(fee_cost_ccy, decision_notional) AS fee_cost_bps,
     cost_bps(total_cost_ccy, decision_notional) AS total_cost_bps
 FROM slippage GROUP BY ALL"""
-"""Ratio of sums per run, venue, symbol and side, with what was left out."""
+"""Ratio of sums per run, venue, symbol and side, with what was left out. Orders that wait on
+purpose have a row of their own: in each row the costs are of the same orders, and add up."""
