@@ -23,6 +23,26 @@ GROUP BY s.run_id, s.client_order_id"""
 """An order belongs to the run that meant it. Events that a later run journals (after a restart)
 join it there: the order of the same run if there is one, else the newest of that id."""
 
+REPLACED = """
+CREATE TEMP TABLE replaced AS
+SELECT run_id FROM old.runs WHERE journal_id IS NULL INTERSECT SELECT run_id FROM runs"""
+"""Simulated runs of an old file whose names the journal's runs in the fresh one have."""
+
+
+NAME_TAKEN = (
+    "a simulated run here has this name; save it again under another if you need it, then "
+    "`execkit store rebuild` gives the name to the journal's run"
+)
+
+
+def names_taken(staged: Iterable[str]) -> str:
+    """Names of runs in what is staged that a simulated run has already."""
+    seen = " UNION ".join(f"SELECT run_id FROM staged_{name}" for name in staged)
+    return (
+        f"SELECT run_id FROM ({seen}) SEMI JOIN (FROM runs WHERE journal_id IS NULL) USING (run_id)"
+    )
+
+
 RUNS = """
 CREATE OR REPLACE TEMP TABLE new_runs AS
 WITH said AS (SELECT * FROM staged_runs QUALIFY row_number() OVER (

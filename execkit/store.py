@@ -22,12 +22,7 @@ import pandas as pd
 import pyarrow as pa
 
 from execkit import ingest, ingest_sql
-from execkit.errors import (
-    InvalidData,
-    InvalidInput,
-    JournalCorrupt,
-    StoreCorrupt,
-)
+from execkit.errors import InvalidData, InvalidInput, JournalCorrupt, StoreCorrupt
 from execkit.journal import Journal
 from execkit.schema import SCHEMA_VERSION, TABLES, ddl
 from execkit.storefile import (
@@ -106,7 +101,8 @@ class Store:
 
         Batches of `batch` rows, each one transaction together with its watermark, so that it may
         be killed at any moment and several processes may do it at once. Rows appended meanwhile
-        are the next call's. Raises `JournalCorrupt` when the journal lost what was ingested.
+        are the next call's. Raises `JournalCorrupt` when the journal lost what was ingested, and
+        `InvalidInput` when a run in it has the name of a simulated one: they would be mixed.
         """
         started, end = time.perf_counter(), journal.last_seq()
         with self._reading() as db:
@@ -188,7 +184,8 @@ class Store:
         """Make the file anew from the journal, beside the old one, and put it in its place.
 
         Simulated runs, calibrations and what other journals brought are copied from the old file
-        if it can be read; one that cannot is kept as ``<name>.broken``.
+        if it can be read; one that cannot is kept as ``<name>.broken``. A simulated run whose name
+        a run of the journal has is left behind: the journal is the authority.
         """
         journal.verify()
         fresh = self.path.with_name(f"{self.path.name}.rebuild-{os.getpid()}")
@@ -257,11 +254,13 @@ class Store:
         owned = "run_id IN (SELECT run_id FROM old.runs WHERE journal_id = $1)"
         db.execute("BEGIN")
         try:
+            db.execute(ingest_sql.REPLACED)
             for name in (*TABLES, "watermarks"):
                 there = {r[0] for r in db.execute(f"DESCRIBE old.{name}").fetchall()}
                 here = [r[0] for r in db.execute(f"DESCRIBE {name}").fetchall()]
                 columns = ", ".join(f'"{c}"' for c in here if c in there)
                 ours = "journal_id = $1" if name in ("runs", "watermarks") else owned
+                ours += " OR run_id IN (FROM replaced)" if "run_id" in here else ""
                 db.execute(
                     f"INSERT INTO {name} ({columns}) SELECT {columns} FROM old.{name} "
                     f"WHERE NOT coalesce({ours}, false)",
@@ -376,6 +375,8 @@ def _file(
     count = " UNION ALL ".join(f"SELECT '{t}', count(*) FROM {t}" for t in staged)
     before = dict(db.execute(count).fetchall())
     with _staged(db, staged):
+        for (taken,) in db.execute(ingest_sql.names_taken(staged)).fetchall():
+            raise InvalidInput("run_id", taken, ingest_sql.NAME_TAKEN)
         if "runs" in staged:
             db.execute(ingest_sql.RUNS)
         db.execute(ingest_sql.stub_runs(staged), me)

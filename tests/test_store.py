@@ -402,6 +402,49 @@ def test_two_journals_feed_one_store_and_rebuilding_one_keeps_the_other(
         assert store.ingest(other).added["fills"] == 0
 
 
+def test_a_run_that_has_the_name_of_a_simulated_one_is_refused_and_rebuild_takes_it(
+    journal: Journal, store: Store
+) -> None:
+    """Both would land in one run. The way out that the error names works, and only drops that."""
+    store.save_simulation({"run_id": "r1"}, *simulation())
+    store.save_simulation({"run_id": "other"}, *simulation())
+    journal.append_many([intent("c1"), fill("c1", "t1")])
+    with pytest.raises(InvalidInput, match=r"run_id = 'r1': a simulated run .* store rebuild"):
+        store.ingest(journal)
+    assert (store.tables()["fills"], store.check(journal).pending) == (6, 2)
+    store.rebuild(journal)
+    counts = store.sql("SELECT run_id, count(*) FROM fills GROUP BY ALL ORDER BY ALL")
+    assert counts.to_numpy().tolist() == [["other", 3], ["r1", 1]]
+    assert store.sql("SELECT run_id FROM runs ORDER BY ALL")["run_id"].tolist() == ["other", "r1"]
+    assert store.check(journal).ok
+
+
+def test_equity_of_two_currencies_can_be_told_apart(journal: Journal, store: Store) -> None:
+    """From a simulation and from a journal alike."""
+    equity = pd.DataFrame({"ts_ns": [S, S], "currency": ["USDT", "BTC"], "equity": [-5.0, 0.01]})
+    store.save_simulation({"run_id": "sim"}, *simulation(), equity=equity)
+    journal.append_many([event("equity", currency="EUR", equity=Decimal("2"))])
+    store.ingest(journal)
+    rows = store.sql("SELECT run_id, currency, equity FROM equity ORDER BY ALL")
+    assert rows.to_numpy().tolist() == [
+        ["r1", "EUR", 2.0], ["sim", "BTC", 0.01], ["sim", "USDT", -5.0]
+    ]  # fmt: skip
+
+
+def test_a_store_of_an_older_schema_is_rebuilt_with_its_simulated_runs(
+    journal: Journal, store: Store
+) -> None:
+    """Version 1 had no currency of equity; what it did not know is NULL."""
+    equity = pd.DataFrame({"ts_ns": [S], "currency": ["USDT"], "equity": [1.0]})
+    store.save_simulation({"run_id": "sim"}, *simulation(), equity=equity)
+    with duckdb.connect(str(store.path)) as db:
+        db.execute("ALTER TABLE equity DROP COLUMN currency; UPDATE meta SET value = '1'")
+    with pytest.raises(InvalidData, match="has schema 1"):
+        store.tables()
+    store.rebuild(journal)
+    assert one(store, "SELECT equity, currency FROM equity") == (1.0, None)
+
+
 # -- files that are wrong, held, or out of reach ---------------------------------------------------
 
 
