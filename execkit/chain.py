@@ -47,6 +47,16 @@ class Event(NamedTuple):
     run_id: str = ""
 
 
+class Encoded(NamedTuple):
+    """One thing to append, as it will be written; made by `encode`."""
+
+    ts_ns: int
+    kind: str
+    client_order_id: str | None
+    run_id: str
+    body: str
+
+
 class Mark:
     """The high-water mark: (seq, hash) in one of eight checksummed slots, the greatest counts.
 
@@ -111,10 +121,18 @@ _canonical = json.JSONEncoder(
 ).encode
 
 
-def encode(event: Event) -> tuple[int, str, str | None, str, str]:
-    """(ts_ns, kind, client_order_id, run_id, canonical JSON), or `InvalidInput`."""
+def encode(event: Event) -> Encoded:
+    """The row as it will be written, or `InvalidInput`: what is returned can be appended.
+
+    Text that is no Unicode (a lone surrogate in a venue's answer) is written as "?".
+    """
     if isinstance(event.ts_ns, bool) or not isinstance(event.ts_ns, int):
         raise InvalidInput("ts_ns", event.ts_ns, "pass integer UTC nanoseconds")
+    if not -(2**63) <= event.ts_ns < 2**63:
+        raise InvalidInput("ts_ns", event.ts_ns, "does not fit 64 bits")
+    order_id, run_id = event.client_order_id, event.run_id
+    if not isinstance(order_id, str | None) or not isinstance(run_id, str):
+        raise InvalidInput("client_order_id, run_id", (order_id, run_id), "pass text")
     if not isinstance(event.payload, Mapping):
         raise InvalidInput("payload", event.payload, "pass a JSON object (a mapping)")
     try:
@@ -125,7 +143,12 @@ def encode(event: Event) -> tuple[int, str, str | None, str, str]:
         raise InvalidInput(
             "payload", event.payload, f"not representable as JSON: {error}"
         ) from None
-    return event.ts_ns, known(event.kind), event.client_order_id, event.run_id, body
+    order_id = None if order_id is None else _unicode(order_id)
+    return Encoded(event.ts_ns, known(event.kind), order_id, _unicode(run_id), _unicode(body))
+
+
+def _unicode(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def link(

@@ -8,6 +8,7 @@ The enums and the legal moves of an order are in `execkit.words`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 
 from execkit.errors import InvalidInput
@@ -21,11 +22,16 @@ from execkit.words import (
     Side,
     SignalAction,
     TimeInForce,
+    flag,
+    moment,
     new_client_order_id,
     normalise_symbol,
     positive,
+    text,
     to_decimal,
 )
+
+_TEXTS = ("oco_group", "parent_order_id", "strategy_id", "signal_id", "client_order_id", "venue")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +90,8 @@ class Instrument:
         down = number // self.tick_size * self.tick_size
         rounded = down if side is Side.BUY or down == number else down + self.tick_size
         if rounded <= 0:
-            raise InvalidInput(
-                "price", price, f"is below one tick of {self.symbol} ({self.tick_size})"
-            )
+            fix = f"is below one tick of {self.symbol} ({self.tick_size})"
+            raise InvalidInput("price", price, fix)
         return rounded
 
     def quantize_quantity(self, quantity: Number) -> Decimal:
@@ -94,30 +99,25 @@ class Instrument:
         number = positive(quantity, "quantity")
         rounded = number // self.lot_size * self.lot_size
         if rounded <= 0:
-            raise InvalidInput(
-                "quantity", quantity, f"is below one lot of {self.symbol} ({self.lot_size})"
-            )
+            fix = f"is below one lot of {self.symbol} ({self.lot_size})"
+            raise InvalidInput("quantity", quantity, fix)
         return rounded
 
     def check(self, quantity: Decimal, price: Decimal | None) -> None:
         """Raise `InvalidInput` if off the grid or below a minimum; `price` None skips notional."""
         if quantity % self.lot_size:
-            raise InvalidInput(
-                "quantity", quantity, f"is not a multiple of the lot {self.lot_size}"
-            )
+            fix = f"is not a multiple of the lot {self.lot_size}"
+            raise InvalidInput("quantity", quantity, fix)
         if self.min_quantity is not None and quantity < self.min_quantity:
             raise InvalidInput("quantity", quantity, f"the venue's minimum is {self.min_quantity}")
         if price is None:
             return
         if price % self.tick_size:
             raise InvalidInput("price", price, f"is not a multiple of the tick {self.tick_size}")
-        if self.min_notional is not None and self.notional(quantity, price) < self.min_notional:
-            raise InvalidInput(
-                "quantity",
-                quantity,
-                f"notional {self.notional(quantity, price)} is below the minimum "
-                f"{self.min_notional}; use a larger quantity",
-            )
+        worth, least = self.notional(quantity, price), self.min_notional
+        if least is not None and worth < least:
+            fix = f"notional {worth} is below the minimum {least}; use a larger quantity"
+            raise InvalidInput("quantity", quantity, fix)
 
     def notional(self, quantity: Decimal, price: Decimal) -> Decimal:
         """Unsigned value in quote currency."""
@@ -171,29 +171,24 @@ class TradingSignal:
         strategy_id: str = "",
         order_type: OrderType | str | None = None,
         time_in_force: TimeInForce | str = TimeInForce.GTC,
-        ts_ns: int | None = None,
+        ts_ns: int | datetime | None = None,
         signal_id: str | None = None,
     ) -> None:
         put = object.__setattr__
         put(self, "symbol", normalise_symbol(symbol))
         put(self, "action", SignalAction.of(action, "action"))
-        closing = self.action in (
-            SignalAction.CLOSE,
-            SignalAction.CLOSE_LONG,
-            SignalAction.CLOSE_SHORT,
-        )
+        closing = self.action not in (SignalAction.BUY, SignalAction.SELL)
         if quantity is None and closing:
             put(self, "quantity", ZERO)  # the whole position
         else:
             put(self, "quantity", positive(quantity, "quantity"))
-        for name, value in (
-            ("price", price),
-            ("stop_loss", stop_loss),
-            ("take_profit", take_profit),
-        ):
+        prices = {"price": price, "stop_loss": stop_loss, "take_profit": take_profit}
+        for name, value in prices.items():
             put(self, name, None if value is None else positive(value, name))
-        if confidence is not None and not 0 <= confidence <= 1:
-            raise InvalidInput("confidence", confidence, "use a number from 0 to 1")
+        if confidence is not None:
+            confidence = float(to_decimal(confidence, "confidence"))
+            if not 0 <= confidence <= 1:
+                raise InvalidInput("confidence", confidence, "use a number from 0 to 1")
         put(self, "confidence", confidence)
         put(self, "strategy_id", str(strategy_id))
         kind = OrderType.of(order_type, "order_type") if order_type is not None else None
@@ -201,8 +196,8 @@ class TradingSignal:
             raise InvalidInput("price", None, "a limit order needs a price")
         put(self, "order_type", kind)
         put(self, "time_in_force", TimeInForce.of(time_in_force, "time_in_force"))
-        put(self, "ts_ns", ts_ns)
-        put(self, "signal_id", signal_id or new_client_order_id())
+        put(self, "ts_ns", None if ts_ns is None else moment(ts_ns, "ts_ns"))
+        put(self, "signal_id", str(signal_id or new_client_order_id()))
         self._check_protection()
 
     def _check_protection(self) -> None:
@@ -264,6 +259,11 @@ class ExecutionOrder:
     arrival_price: Decimal | None = None
 
     def __post_init__(self) -> None:
+        self.validate()
+
+    def validate(self) -> None:
+        """Put the fields that somebody gave in their one form; `InvalidInput` naming the first that
+        cannot be. An order can be changed until it is sent, so sending asks again."""
         self.symbol = normalise_symbol(self.symbol)
         self.side = Side.of(self.side, "side")
         self.order_type = OrderType.of(self.order_type, "order_type")
@@ -273,6 +273,13 @@ class ExecutionOrder:
         for name in ("price", "stop_price", "trail_bps"):
             value = getattr(self, name)
             setattr(self, name, None if value is None else positive(value, name))
+        for name in _TEXTS:
+            setattr(self, name, text(getattr(self, name), name))
+        for name in ("post_only", "reduce_only"):
+            setattr(self, name, flag(getattr(self, name), name))
+        if self.expire_ts_ns is not None:
+            self.expire_ts_ns = moment(self.expire_ts_ns, "expire_ts_ns")
+        self.created_ts_ns = moment(self.created_ts_ns, "created_ts_ns")
         self._check_fields()
 
     def _check_fields(self) -> None:
@@ -317,7 +324,8 @@ class ExecutionOrder:
 
 @dataclass(frozen=True, kw_only=True)
 class Fill:
-    """One own execution. Quantity and price are positive; a negative fee is a rebate."""
+    """One own execution. Quantity and price are positive; a negative fee is a rebate.
+    What could not be a fill raises `InvalidInput`: no ledger ever holds half of one."""
 
     fill_id: str
     client_order_id: str
@@ -334,6 +342,20 @@ class Fill:
     run_id: str = ""
     mode: ExecutionMode = ExecutionMode.PAPER
     venue: str = ""
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "symbol", normalise_symbol(self.symbol))
+        for name, word in (("side", Side), ("liquidity", Liquidity), ("mode", ExecutionMode)):
+            if not isinstance(getattr(self, name), word):
+                put(self, name, word.of(getattr(self, name), name))
+        put(self, "quantity", positive(self.quantity, "quantity"))
+        put(self, "price", positive(self.price, "price"))
+        put(self, "fee", to_decimal(self.fee, "fee"))
+        for name in ("venue_ts_ns", "local_ts_ns"):
+            put(self, name, moment(getattr(self, name), name))
+        for name in ("fill_id", "client_order_id", "fee_currency", "parent_order_id", "venue"):
+            text(getattr(self, name), name)
 
 
 @dataclass(kw_only=True)

@@ -101,6 +101,7 @@ class Gate:
         try:
             self.must_be_open()
             venue = self.venue(exchange_name)
+            order.validate()
             self.orders.ledger.must_be_new(order)
             instrument = instrument_of(order, venue)
             quote = venue.quote(order.symbol)

@@ -33,6 +33,7 @@ from typing import Any
 from execkit.chain import (
     KINDS,
     ORDER_KINDS,
+    Encoded,
     Event,
     Mark,
     connect,
@@ -170,10 +171,11 @@ class Journal:
         return self.append_many([Event(kind, payload, ts_ns, client_order_id, run_id)])[0]
 
     def append_many(
-        self, events: Iterable[Event | tuple[str, Mapping[str, object], int, str | None, str]]
+        self,
+        events: Iterable[Event | Encoded | tuple[str, Mapping[str, object], int, str | None, str]],
     ) -> list[int]:
         """Append events in one commit, all or none; return their sequence numbers."""
-        ready = [encode(Event(*event)) for event in events]
+        ready = [e if isinstance(e, Encoded) else encode(Event(*e)) for e in events]
         if not ready:
             return []
         with self._guard(), self._lock:  # the guard first: a fork may have copied a held lock

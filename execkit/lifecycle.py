@@ -136,6 +136,12 @@ class OrderLedger:
         if before is not None:
             same = (before.quantity, before.price) == (fill.quantity, fill.price)
             if same and before.client_order_id == fill.client_order_id:
+        said = (fill.venue, fill.symbol, fill.side)
+        if said != (order.venue, order.symbol, order.side):
+            text = (
+                f"fill {fill.fill_id} is of {' '.join(said)}, the order is not; it is not applied"
+            )
+            return self._alarm(update, order, "fill_mismatch", text)
                 return Outcome(order=order)
             text = f"fill {fill.fill_id} came twice with unlike data; the first is kept"
             return self._alarm(update, order, "fill_conflict", text)

@@ -146,6 +146,7 @@ class OrderManager:
     async def place_order(self, order: ExecutionOrder, exchange: Venue) -> ExecutionOrder | None:
         """Check, journal and send one order. None if it was refused (see `order.reason`); an
         order with an unclear outcome is returned with status UNKNOWN."""
+        order.validate()
         order.venue, order.mode = exchange.name, exchange.mode
         order.created_ts_ns = order.created_ts_ns or self.clock.now_ns()
         instrument = instrument_of(order, exchange)
@@ -172,11 +173,11 @@ class OrderManager:
         order.sent_ts_ns = now_ns
         self.ledger.add(order, instrument)
         order_id = order.client_order_id
-        self.recorder.add("intent", records.intent(order, instrument), now_ns, order_id)
-        self.recorder.add("sending", {"venue": venue.name}, now_ns, order_id)
         try:
+            self.recorder.add("intent", records.intent(order, instrument), now_ns, order_id)
+            self.recorder.add("sending", {"venue": venue.name}, now_ns, order_id)
             self.recorder.flush()
-        except StopTrading:
+        except (StopTrading, FixRequest):
             self.recorder.drop(order_id)
             del self.ledger.orders[order_id]
             raise
@@ -227,17 +228,10 @@ class OrderManager:
         self.ledger.add(order, instrument)
         self.ledger.move(order, _S.REFUSED, now_ns)
         order.reason = refused.code
-        told = {
-            "code": refused.code,
-            "reason": refused.message,
-            "observed": refused.observed,
-            "limit": refused.limit,
-            "unit": refused.unit,
-            "also": [no.code for no in refused.also],
-        }
+        told = records.refused(refused, order.symbol)
         body = records.intent(order, instrument)
         self.recorder.add("intent", {**body, "status": "intent"}, now_ns, order_id)
-        self.recorder.add("refused", {"symbol": order.symbol, **told}, now_ns, order_id)
+        self.recorder.add("refused", told, now_ns, order_id)
         self._told.append(("on_refused", order))
         self.recorder.flush()
         self.dispatch()
@@ -263,7 +257,11 @@ class OrderManager:
         told = {"reason": reason}
         found.cancel_ts_ns = self.clock.now_ns()
         self.recorder.add("cancel_requested", told, found.cancel_ts_ns, order_id)
-        self.recorder.flush()
+        try:
+            self.recorder.flush()
+        except StopTrading as error:
+            # A cancel only takes risk away: it goes out, and its record waits.
+            self.alarm("cancel_not_recorded", str(error), found)
         self.ledger.move(found, _S.CANCEL_PENDING)
         self.ledger.cancel_reasons[order_id] = reason
         return await asyncio.shield(self._cancel(found, place, before))

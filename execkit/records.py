@@ -13,9 +13,10 @@ from math import isfinite
 from typing import Any
 
 import execkit
-from execkit.chain import Event
+from execkit.chain import Encoded, Event, encode
 from execkit.domain import ExecutionOrder, Fill, Instrument, Position, TradingSignal
 from execkit.journal import Journal
+from execkit.limits import Refused
 from execkit.venues.base import Quote, UpdateKind, VenueUpdate
 
 Payload = dict[str, Any]
@@ -30,15 +31,17 @@ class Recorder:
 
     def __init__(self, journal: Journal | None = None, *, run_id: str = "", group: int = 0) -> None:
         self.journal, self.run_id, self.group = journal, run_id, group
-        self._waiting: list[Event] = []
+        self._waiting: list[Encoded] = []
 
     def attach(self, journal: Journal | None, run_id: str, group: int) -> None:
         """Write to `journal` (None keeps the present one) under `run_id`."""
         self.journal, self.run_id, self.group = journal or self.journal, run_id, group
 
     def add(self, kind: str, payload: Payload, ts_ns: int, order_id: str | None = None) -> None:
+        """Queue a record as it is now. Raises `InvalidInput` for one that the journal cannot hold,
+        which is then not queued: it would stop everything that comes after it."""
         if self.journal is not None:
-            self._waiting.append(Event(kind, payload, ts_ns, order_id, self.run_id))
+            self._waiting.append(encode(Event(kind, payload, ts_ns, order_id, self.run_id)))
 
     def flush(self, *, force: bool = False) -> None:
         """Make everything added so far durable. On failure nothing of it was written, it stays
@@ -167,8 +170,9 @@ def _shown(value: float) -> float | None:
     return value if isfinite(value) else None
 
 
-def equity(value: Decimal, position_value: Decimal, drawdown: Decimal) -> Payload:
-    """drawdown : fraction of the peak, 0.1 = 10 % below it."""
+def refused(no: Refused, symbol: str) -> Payload:
+    """What was observed may be without bound (a holding that has no price): then null."""
+    observed = no.observed
     return {
         "equity": value,
         "position_value": position_value,

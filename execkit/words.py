@@ -10,10 +10,12 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Self
 
+from execkit.clock import to_ns
 from execkit.errors import IllegalTransition, InvalidInput
 
 Number = Decimal | int | float | str
 ZERO = Decimal(0)
+_LATEST_NS = 2**62  # in the year 2116; what is later was meant to be another unit
 
 
 class _Word(StrEnum):
@@ -145,6 +147,29 @@ def positive(value: object, name: str) -> Decimal:
     if number <= 0:
         raise InvalidInput(name, value, "must be greater than 0")
     return number
+
+
+def moment(value: object, name: str) -> int:
+    """UTC nanoseconds of a time given as `clock.to_ns` takes it; `InvalidInput` naming `name`
+    for what is no time, or one before 1970 or after 2116."""
+    ts_ns = to_ns(value, name)
+    if not 0 <= ts_ns < _LATEST_NS:
+        raise InvalidInput(name, value, "pass UTC nanoseconds of a time between 1970 and 2116")
+    return ts_ns
+
+
+def text(value: object, name: str) -> str:
+    """`value`, if it is text; else `InvalidInput` naming `name`."""
+    if not isinstance(value, str):
+        raise InvalidInput(name, value, "pass text")
+    return value
+
+
+def flag(value: object, name: str) -> bool:
+    """`value` as a bool, if it is one; else `InvalidInput` naming `name`."""
+    if not isinstance(value, bool) and type(value).__name__ != "bool":  # numpy's own bool
+        raise InvalidInput(name, value, "pass True or False")
+    return bool(value)
 
 
 def normalise_symbol(symbol: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execkit.domain import ExecutionOrder, Instrument, Position, TradingSignal
+from execkit.domain import ExecutionOrder, Fill, Instrument, Position, TradingSignal
 from execkit.errors import IllegalTransition, InvalidInput
 from execkit.words import (
     DONE,
@@ -32,6 +33,7 @@ from execkit.words import (
 )
 
 D = Decimal
+NAIVE = datetime(2030, 1, 1)  # noqa: DTZ001 - this is what is refused
 S = ExecutionStatus
 SPOT = Instrument(
     symbol="BTCUSDT",
@@ -268,11 +270,59 @@ def test_an_order_is_normalised_once_at_the_edge() -> None:
         ("order_type", {"order_type": "iceberg"}),
         ("time_in_force", {"time_in_force": "DAY"}),
         ("symbol", {"symbol": ""}),
+        ("strategy_id", {"strategy_id": 7}),
+        ("client_order_id", {"client_order_id": None}),
+        ("reduce_only", {"reduce_only": "no"}),
+        ("expire_ts_ns", {"time_in_force": "GTD", "expire_ts_ns": NAIVE}),
+        ("expire_ts_ns", {"time_in_force": "GTD", "expire_ts_ns": "tomorrow"}),
+        ("expire_ts_ns", {"time_in_force": "GTD", "expire_ts_ns": math.nan}),
+        ("expire_ts_ns", {"time_in_force": "GTD", "expire_ts_ns": -5}),
+        ("expire_ts_ns", {"time_in_force": "GTD", "expire_ts_ns": 2**63}),
     ],
 )
 def test_what_could_not_be_an_order_names_the_field(field: str, more: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput) as error:
         order(**more)
+    assert error.value.field == field
+
+
+def test_a_time_with_a_zone_is_kept_in_nanoseconds() -> None:
+    at = datetime(2030, 1, 1, tzinfo=UTC)
+    assert order(time_in_force="GTD", expire_ts_ns=at).expire_ts_ns == 1_893_456_000_000_000_000
+    assert TradingSignal("BTCUSDT", "BUY", 1, ts_ns=at).ts_ns == 1_893_456_000_000_000_000
+
+
+def fill(**more: Any) -> Fill:
+    words: dict[str, Any] = {"fill_id": "f", "client_order_id": "a", "symbol": "BTC/USDT"}
+    words |= {"side": "buy", "quantity": 0.25, "price": 100, "venue_ts_ns": 1, "local_ts_ns": 2}
+    return Fill(**{**words, **more})
+
+
+def test_a_fill_is_exact_whatever_its_numbers_came_as() -> None:
+    one = fill(fee=0.1)
+    assert (one.symbol, one.side, one.quantity, one.fee) == (
+        "BTCUSDT",
+        Side.BUY,
+        D("0.25"),
+        D("0.1"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("quantity", -1),
+        ("quantity", 0),
+        ("price", math.nan),
+        ("fee", None),
+        ("side", "up"),
+        ("local_ts_ns", NAIVE),
+        ("fill_id", 7),
+    ],
+)
+def test_what_could_not_be_a_fill_names_the_field(field: str, value: object) -> None:
+    with pytest.raises(InvalidInput) as error:
+        fill(**{field: value})
     assert error.value.field == field
 
 
@@ -305,6 +355,9 @@ def test_the_guides_signal_is_accepted() -> None:
         ("take_profit", {"action": "SELL", "price": 100, "take_profit": 101}),
         ("stop_loss", {"action": "SELL", "price": 100, "stop_loss": 99}),
         ("price", {"order_type": "limit"}),
+        ("ts_ns", {"ts_ns": NAIVE}),
+        ("ts_ns", {"ts_ns": 1.5e18}),
+        ("confidence", {"confidence": "high"}),
     ],
 )
 def test_a_signal_that_makes_no_sense_names_the_field(field: str, more: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Coroutine
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from execkit.errors import (
 from execkit.journal import Journal
 from execkit.lifecycle import OrderLedger
 from execkit.orders import EVENTS, OrderManager
+from execkit.records import Recorder
 from execkit.risk import Approved, Refused
 from execkit.venues.base import UpdateKind, VenueUpdate
 from execkit.words import (
@@ -190,6 +192,21 @@ def test_the_same_fill_twice_counts_once_and_a_changed_one_raises_an_alarm() -> 
     assert one.filled_quantity == D("0.4")
 
 
+@pytest.mark.parametrize("field, value", [("side", "sell"), ("symbol", "ETHUSDT"), ("venue", "x")])
+def test_a_fill_that_contradicts_its_order_is_not_applied_and_raises_an_alarm(
+    field: str, value: str
+) -> None:
+    ledger, one = in_state(S.OPEN)
+    right = update(K.FILL, one, ("f1", "0.4", "50000"))
+    wrong = replace(right, fill=replace(right.fill, **{field: value}))
+    outcome = ledger.apply(wrong)
+    assert outcome.fill is None
+    assert outcome.alarm is not None
+    assert outcome.alarm.code == "fill_mismatch"
+    assert one.filled_quantity == 0
+    assert ledger.apply(right).fill is not None  # the wrong one did not take its id
+
+
 def test_a_fill_of_an_order_that_is_not_ours_is_handed_on_once_with_an_alarm() -> None:
     ledger, stranger = OrderLedger(), order()
     first = ledger.apply(update(K.FILL, stranger, ("f1", "1", "100")))
@@ -305,6 +322,48 @@ def test_an_order_is_not_sent_when_its_intent_cannot_be_written() -> None:
         run(orders.place_order(order(), place))
     assert place.sent == []
     assert (orders.orders, orders.open_orders()) == ({}, [])
+
+
+def test_a_record_that_the_journal_cannot_hold_is_refused_alone(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    recorder = Recorder(journal)
+    recorder.add("risk", {"code": "before"}, 1)
+    for payload in ({"code": D("Infinity")}, {"code": object()}, {"code": float("nan")}):
+        with pytest.raises(InvalidInput):
+            recorder.add("risk", payload, 1)
+    with pytest.raises(InvalidInput):
+        recorder.add("risk", {}, 2**63)
+    recorder.add("risk", {"code": "after \ud800"}, 1, "id \ud800")
+    recorder.flush()
+    assert [r.payload["code"] for r in journal.read()] == ["before", "after ?"]
+
+
+def test_what_is_queued_is_the_record_as_it_was(tmp_path: Path) -> None:
+    recorder, payload = Recorder(Journal(tmp_path)), {"code": "then"}
+    recorder.add("risk", payload, 1)
+    payload["code"] = "now"
+    recorder.flush()
+    assert [r.payload["code"] for r in recorder.journal.read()] == ["then"]  # type: ignore[union-attr]
+
+
+def test_an_order_that_was_spoilt_after_it_was_made_is_not_sent_and_spoils_no_other(
+    tmp_path: Path,
+) -> None:
+    place, orders = venue(), manager(journal=Journal(tmp_path))
+    spoilt = order(time_in_force="GTD", expire_ts_ns=5)
+    spoilt.expire_ts_ns = "tomorrow"  # type: ignore[assignment]
+    with pytest.raises(InvalidInput):
+        run(orders.place_order(spoilt, place))
+    assert (place.sent, orders.orders) == ([], {})
+    assert run(orders.place_order(order(), place)).status is S.SENDING
+
+
+def test_a_refusal_that_observed_no_bound_is_recorded_with_null(tmp_path: Path) -> None:
+    orders = manager(journal=Journal(tmp_path))
+    no = Refused(code="max_exposure", message="no price", observed=D("Infinity"), limit=D(1))
+    orders.refuse(order(), no, BTC)
+    refused = [r.payload for r in orders.recorder.journal.read(kinds=["refused"])]  # type: ignore[union-attr]
+    assert (refused[0]["observed"], refused[0]["limit"]) == (None, "1")
 
 
 @pytest.mark.parametrize(

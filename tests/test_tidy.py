@@ -25,9 +25,9 @@ PACKAGE = ROOT / "execkit"
 # A folder counts as one name.
 LAYERS = (
     "errors",
-    "words kernels",
+    "words kernels clock",
     "domain",
-    "clock timeframes config chain",
+    "timeframes config chain",
     "book tables instruments rebuild checks combine market",
     "sources models valuation positions limits risk order_table metrics",
     "journal lifecycle records recovery venues matching request profit "

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from execkit.domain import ExecutionOrder, Fill, Instrument
-from execkit.words import ExecutionMode
+from execkit.words import ExecutionMode, moment
 
 
 class UpdateKind(StrEnum):
@@ -41,6 +41,10 @@ class VenueUpdate:
     venue_order_id: str = ""
     reason: str = ""
     fill: Fill | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("venue_ts_ns", "local_ts_ns"):
+            object.__setattr__(self, name, moment(getattr(self, name), name))
 
 
 @dataclass(frozen=True, kw_only=True)
