@@ -174,6 +174,19 @@ def refused(no: Refused, symbol: str) -> Payload:
     """What was observed may be without bound (a holding that has no price): then null."""
     observed = no.observed
     return {
+        "symbol": symbol,
+        "code": no.code,
+        "reason": no.message,
+        "observed": None if observed is None or not observed.is_finite() else observed,
+        "limit": no.limit,
+        "unit": no.unit,
+        "also": [other.code for other in no.also],
+    }
+
+
+def equity(value: Decimal, position_value: Decimal, drawdown: Decimal) -> Payload:
+    """drawdown : fraction of the peak, 0.1 = 10 % below it."""
+    return {
         "equity": value,
         "position_value": position_value,
         "cash": value - position_value,
