@@ -131,17 +131,17 @@ class OrderLedger:
         fill = update.fill
         if fill is None:
             return self._alarm(update, order, "empty_fill", "a fill update carries no fill")
-        key = (order.venue, order.symbol, fill.fill_id)
-        before = self._fills.get(key)
-        if before is not None:
-            same = (before.quantity, before.price) == (fill.quantity, fill.price)
-            if same and before.client_order_id == fill.client_order_id:
         said = (fill.venue, fill.symbol, fill.side)
         if said != (order.venue, order.symbol, order.side):
             text = (
                 f"fill {fill.fill_id} is of {' '.join(said)}, the order is not; it is not applied"
             )
             return self._alarm(update, order, "fill_mismatch", text)
+        key = (order.venue, order.symbol, fill.fill_id)
+        before = self._fills.get(key)
+        if before is not None:
+            same = (before.quantity, before.price) == (fill.quantity, fill.price)
+            if same and before.client_order_id == fill.client_order_id:
                 return Outcome(order=order)
             text = f"fill {fill.fill_id} came twice with unlike data; the first is kept"
             return self._alarm(update, order, "fill_conflict", text)
