@@ -8,15 +8,21 @@ from math import isfinite
 
 from execkit.clock import Clock
 from execkit.domain import ExecutionOrder, Instrument
-from execkit.limits import AccountSnapshot
-from execkit.orders import OrderManager
+from execkit.errors import InvalidInput
+from execkit.limits import RiskLimits
+from execkit.orders import OrderManager, instrument_of
 from execkit.positions import PositionTracker
+from execkit.snapshot import AccountSnapshot
 from execkit.valuation import Valuation
 from execkit.venues.base import Quote, Venue
-from execkit.words import ZERO, ExecutionStatus, Number, Side, positive
+from execkit.words import ZERO, Number, Side, positive
 
-_TWO = Decimal(2)
-_UNKNOWN = ExecutionStatus.UNKNOWN
+_ONE, _TWO = Decimal(1), Decimal(2)
+# What 100,000 is a sensible account of: currencies of the world and coins pegged to them.
+_MONEY = frozenset(
+    {"USD", "USDT", "USDC", "USDS", "USDE", "USDP", "FDUSD", "BUSD", "TUSD", "PYUSD", "DAI"}
+    | {"EUR", "EURC", "EURI", "GBP", "CHF", "AUD", "CAD", "SGD", "JPY", "KRW", "BRL", "TRY"}
+)
 
 
 def mid_of(quote: Quote | None) -> Decimal | None:
@@ -41,9 +47,11 @@ class Account:
     """Parameters
     ----------
     starting_equity : in `currency`; 100,000 if not given, which live does not accept.
-    currency : of equity and exposure; "" takes the first quote currency listed.
-    rates : units of `currency` per unit of other currencies, for fees and profits that are not in
-        it; without one that is needed, equity is not known, and risk checks refuse.
+    currency : of equity, exposure and the limits on money; "" takes the first quote currency
+        listed.
+    rates : units of `currency` per unit of other currencies, for fees, profits and notionals that
+        are not in it. One that is not given is the present price of its pair, if a venue lists it;
+        without one that is needed, equity is not known, and risk checks refuse.
     """
 
     def __init__(
@@ -64,10 +72,33 @@ class Account:
             starting_equity if starting_equity is not None else 100_000, "starting_equity"
         )
         self.rates = {coin: positive(rate, "rates") for coin, rate in (rates or {}).items()}
+        self._currency, self.currency = currency, currency
+        self._pairs: dict[str, list[tuple[str, str]]] = {}
+        self.look()
+
+    def look(self) -> None:
+        """Read what the venues list; a venue may know it only once it is connected."""
         listed = [(v.name, i) for v in self.venues.values() for i in v.instruments.values()]
+        self.currency = self._currency or next((i.quote for _, i in listed if i.quote), "")
+        self._pairs.clear()
         for name, instrument in listed:
-            tracker.register(instrument, name)
-        self.currency = currency or next((i.quote for _, i in listed if i.quote), "")
+            self.tracker.register(instrument, name)
+            if instrument.quote == self.currency and instrument.base:
+                self._pairs.setdefault(instrument.base, []).append((name, instrument.symbol))
+
+    def must_be_sized(self, limits: RiskLimits) -> None:
+        """`InvalidInput` where percentages of the default equity would mean nothing."""
+        shares = (limits.max_drawdown_pct, limits.daily_loss_limit_pct)
+        if self.given or self.currency in _MONEY or shares == (None, None):
+            return
+        coin = self.currency or "a currency that no instrument names"
+        raise InvalidInput(
+            "starting_equity",
+            None,
+            f"the account is in {coin}, where the default of 100,000 makes limits in percent "
+            "meaningless; pass starting_equity (and account_currency), or set max_drawdown_pct "
+            "and daily_loss_limit_pct to None",
+        )
 
     def mark(self) -> None:
         """Value open positions at the last price of their venue."""
@@ -77,8 +108,23 @@ class Account:
             if price is not None:
                 self.tracker.mark(held, price)
 
+    def rate(self, coin: str) -> Decimal | None:
+        """Units of the account's currency per unit of `coin`: as given, else the market's price."""
+        if coin == self.currency:
+            return _ONE
+        if coin in self.rates:
+            return self.rates[coin]
+        for name, symbol in self._pairs.get(coin, ()):
+            price = reference_of(self.venues[name].quote(symbol))
+            if price is not None:
+                return price
+        return None
+
     def valuation(self) -> Valuation:
-        return self.tracker.valuation(self.currency, self.rates or None)
+        """Positions, open and closed, in the account's currency."""
+        value = self.tracker.valuation(self.currency, self.rates or None)
+        found = {coin: rate for coin in value.unpriced if (rate := self.rate(coin)) is not None}
+        return self.tracker.valuation(self.currency, {**found, **self.rates}) if found else value
 
     def equity(self) -> tuple[Decimal | None, str]:
         """(equity, "") or (None, what is missing)."""
@@ -89,15 +135,21 @@ class Account:
         return self.starting_equity + value.total, ""
 
     def snapshot(self, order: ExecutionOrder, *, exposure: bool) -> AccountSnapshot:
-        """What the limits see. exposure : whether to sum up the worst case of all symbols."""
-        venue = self.venues[order.venue]
+        """What the limits see. exposure : whether to sum up the worst case of all symbols.
+
+        An order without a venue goes to the only one. Raises `InvalidInput` for a venue or symbol
+        that is not there.
+        """
+        venue = self._venue(order.venue)
+        order.venue, instrument = venue.name, instrument_of(order, venue)
         quote, now_ns = venue.quote(order.symbol), self.clock.now_ns()
         self.mark()
         equity, note = self.equity()
         here = (order.venue, order.symbol)
         held = {(p.venue, p.symbol): p.quantity for p in self.tracker.open_positions()}
         pending, live = self._pending(), self.orders.ledger.live.values()
-        unknown = sum(o.status is _UNKNOWN and (o.venue, o.symbol) == here for o in live)
+        doubtful = self.orders.ledger.doubtful.values()
+        unknown = sum((o.venue, o.symbol) == here for o in doubtful)
         buys, sells = pending.get(here, (ZERO, ZERO))
         elsewhere = ZERO
         if exposure:
@@ -105,9 +157,11 @@ class Account:
                 elsewhere += self._worst(key, held.get(key, ZERO), *pending.get(key, (ZERO, ZERO)))
         return AccountSnapshot(
             now_ns=now_ns,
-            instrument=venue.instruments[order.symbol],
+            instrument=instrument,
             reference_price=reference_of(quote),
             quote_age_ns=max(0, now_ns - quote.ts_ns) if quote is not None else 0,
+            currency=self.currency,
+            rate=self.rate(instrument.quote),
             equity=equity,
             equity_given=self.given,
             equity_note=note,
@@ -119,6 +173,13 @@ class Account:
             open_orders=len(live),
             unknown_orders=unknown,
         )
+
+    def _venue(self, name: str) -> Venue:
+        if not name and len(self.venues) == 1:
+            return next(iter(self.venues.values()))
+        if name not in self.venues:
+            raise InvalidInput("venue", name, f"name one of: {', '.join(sorted(self.venues))}")
+        return self.venues[name]
 
     def _pending(self) -> dict[tuple[str, str], tuple[Decimal, Decimal]]:
         """What live orders that can add risk may still buy and sell, UNKNOWN ones in full."""
@@ -135,6 +196,7 @@ class Account:
         venue = self.venues.get(key[0])
         instrument: Instrument | None = venue.instruments.get(key[1]) if venue else None
         price = reference_of(venue.quote(key[1])) if venue else None
-        if instrument is None or price is None:
+        rate = self.rate(instrument.quote) if instrument is not None else None
+        if instrument is None or price is None or rate is None:
             return Decimal("Infinity")  # without a price no limit on exposure can be kept
-        return instrument.notional(max(abs(held + buys), abs(held - sells)), price)
+        return instrument.notional(max(abs(held + buys), abs(held - sells)), price) * rate

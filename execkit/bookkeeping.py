@@ -123,10 +123,10 @@ class Bookkeeper:
             return  # equity is not known, and the guard says so when it is asked
         equity = self.account.starting_equity + value.total
         self.guard.update_equity(equity)
-        if self._equity != (equity, value.net_exposure):
-            self._equity = (equity, value.net_exposure)
-            drawdown = self.guard.current_drawdown_pct / 100
-            body = records.equity(equity, value.net_exposure, drawdown)
+        if self._equity != (equity, value.unrealised):
+            self._equity = (equity, value.unrealised)
+            peak = max(equity, self.guard.peak_equity or equity)
+            body = records.equity(value.currency, equity, value.unrealised, peak - equity)
             self._recorder.add("equity", body, ts_ns)
 
     def _risk_changed(self, code: str, more: dict[str, object]) -> None:

@@ -148,6 +148,9 @@ class ExecutionEngine:
         for venue in self.exchanges.values():
             await venue.connect()
             open_markets(venue)
+        self.account.look()
+        self.account.must_be_sized(self.risk_guard.limits)
+        self.risk_guard.currency = self.account.currency
         if self._own_clock and self._driver.replays:
             for paper in self._driver.paper:
                 paper.advance(self.clock.now_ns())
@@ -166,6 +169,7 @@ class ExecutionEngine:
         self.books.value(now_ns)
         self.books.commit()
         self._driver.start()
+        self.protector.latched = self.risk_guard.halted == emergency.REASON
         self.protector.review()
 
     async def stop(self, *, cancel_orders: bool = False) -> None:
@@ -198,7 +202,7 @@ class ExecutionEngine:
         for venue in self._driver.paper:
             held = self.position_tracker.open_positions()
             venue.hold({p.symbol: p.quantity for p in held if p.venue == venue.name})
-        self.risk_guard.peak_equity = found.peak_equity
+        self.risk_guard.restore(found.equity, found.risk)
         self.protector.restore(found)
 
     async def replay(
@@ -342,6 +346,7 @@ class ExecutionEngine:
         """Close the breaker, and end the halt of an emergency stop."""
         self.risk_guard.deactivate_circuit_breaker()
         self.risk_guard.resume()
+        self.protector.unlatch()
         self.books.commit()
 
     # -- looking ----------------------------------------------------------------------------
@@ -371,6 +376,8 @@ class ExecutionEngine:
                 "successful_executions": good,
                 "success_rate": 100 * good / total if total else None,
                 "equity": None if equity is None else float(equity),
+                "starting_equity": float(self.account.starting_equity),
+                "account_currency": self.account.currency or None,
                 "open_orders": len(self.order_manager.ledger.live),
                 "alarms": len(self.order_manager.alarms),
             },

@@ -21,6 +21,7 @@ from execkit.positions import PositionTracker
 from execkit.protection import Protector
 from execkit.risk import Approved, Refused, RiskGuard
 from execkit.signals import NoPosition, new_order
+from execkit.snapshot import AccountSnapshot
 from execkit.venues.base import Venue
 from execkit.words import ExecutionMode, ExecutionStatus, Side
 

@@ -51,6 +51,7 @@ class OrderLedger:
     def __init__(self) -> None:
         self.orders: dict[str, ExecutionOrder] = {}
         self.live: dict[str, ExecutionOrder] = {}
+        self.doubtful: dict[str, ExecutionOrder] = {}  # UNKNOWN, also once its cancel was asked
         self.cancel_reasons: dict[str, str] = {}
         self._instruments: dict[str, Instrument] = {}
         self._value: dict[str, Decimal] = {}  # sum of q * price; of q / price for inverse
@@ -79,6 +80,10 @@ class OrderLedger:
             self.live[order.client_order_id] = order
         else:
             self.live.pop(order.client_order_id, None)
+        if status is _S.UNKNOWN:
+            self.doubtful[order.client_order_id] = order
+        elif status is not _S.CANCEL_PENDING:
+            self.doubtful.pop(order.client_order_id, None)
         order.done_ts_ns = ts_ns if status.is_done else None
 
     def under_way(self) -> bool:

@@ -7,9 +7,9 @@ Orders that only reduce exposure pass everything that protects against more expo
 sizes, drawdown, daily loss, an open breaker, a missing price), so that one can always get out.
 Orders in flight count in full: the worst case is a position plus all buys, or less all sells.
 
-Units: `*_pct` are percent (10.0 = 10 %), notional and exposure are in the account's quote currency,
-quantities are base units (contracts for inverse instruments). A size may equal its limit; a loss
-that reaches its limit has hit it.
+Units: `*_pct` are percent (10.0 = 10 %), notional and exposure are in the account's currency
+(converted where an instrument is quoted in another one), quantities are base units (contracts for
+inverse instruments). A size may equal its limit; a loss that reaches its limit has hit it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 
 from execkit.clock import NS_PER_S
-from execkit.domain import ExecutionOrder, Instrument
+from execkit.domain import ExecutionOrder
 from execkit.errors import InvalidInput
-from execkit.words import ZERO, ExecutionMode, Side, positive
+from execkit.snapshot import AccountSnapshot
+from execkit.words import ExecutionMode, positive
 
 _HUNDRED = Decimal(100)
 _TINY = Decimal("1E-8")
@@ -29,12 +30,12 @@ _TINY = Decimal("1E-8")
 
 @dataclass(frozen=True, kw_only=True)
 class RiskLimits:
-    """None = not limited. LIVE demands that `LIVE_REQUIRED` were set by the caller.
+    """None = not limited. LIVE demands that the caller set `LIVE_REQUIRED`, and not to None.
 
     max_positions : symbols held or being entered. max_order_quantity, max_position_quantity : base
     units. max_order_notional, max_position_notional (also known as position size), max_exposure
-    (gross, all symbols) : quote currency. max_open_orders : live orders, protection included.
-    max_price_deviation_pct : limit price against the reference, on the side that costs.
+    (gross, all symbols) : the account's currency. max_open_orders : live orders, protection
+    included. max_price_deviation_pct : limit price against the reference, on the side that costs.
     max_quote_age_s : older reference prices count as none. max_drawdown_pct : of peak equity.
     daily_loss_limit_pct : realised + unrealised + fees since the day began, of equity then.
     max_failed_orders : rejected or unknown orders in a row. cooldown_seconds : how long a breaker
@@ -58,7 +59,16 @@ class RiskLimits:
     day_start_s: int = 0
     given: frozenset[str] = frozenset()
 
+    def __new__(cls, **named: object) -> RiskLimits:
+        """Remember what was named: a limit that happens to equal its default was set on purpose."""
+        self = super().__new__(cls)
+        object.__setattr__(self, "_named", frozenset(named))
+        return self
+
     def __post_init__(self) -> None:
+        named: frozenset[str] = vars(self)["_named"]
+        if "given" not in named:
+            object.__setattr__(self, "given", named)
         whole = {"max_positions", "max_open_orders", "max_failed_orders", "day_start_s"}
         for item in fields(self):
             value = getattr(self, item.name)
@@ -81,80 +91,20 @@ LIVE_REQUIRED = (
     "max_position_notional",
     "max_drawdown_pct",
     "daily_loss_limit_pct",
+    "max_quote_age_s",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class AccountSnapshot:
-    """What the limits look at, at one moment, for one order's venue and symbol.
-
-    reference_price : None if there is none; quote_age_ns its age. equity None = not known. position
-    : signed, of this venue and symbol. pending_buys, pending_sells : what is still to fill of live
-    orders there that could add risk; pending_closes : of those on the closing side that are not
-    reduce-only. symbols_at_risk : (venue, symbol) held or being entered. exposure : gross worst
-    case over all symbols without this one. unknown_orders : of this venue and symbol.
-    """
-
-    now_ns: int
-    instrument: Instrument
-    reference_price: Decimal | None
-    quote_age_ns: int = 0
-    equity: Decimal | None = None
-    equity_given: bool = True
-    equity_note: str = ""
-    peak_equity: Decimal | None = None
-    day_start_equity: Decimal | None = None
-    position: Decimal = ZERO
-    pending_buys: Decimal = ZERO
-    pending_sells: Decimal = ZERO
-    symbols_at_risk: frozenset[tuple[str, str]] = frozenset()
-    exposure_elsewhere: Decimal = ZERO
-    open_orders: int = 0
-    unknown_orders: int = 0
-    failed_orders: int = 0
-    breaker: str = ""
-    halted: str = ""
-
-    @property
-    def drawdown_pct(self) -> Decimal:
-        return loss_pct(self.peak_equity, self.equity)
-
-    @property
-    def daily_loss_pct(self) -> Decimal:
-        return loss_pct(self.day_start_equity, self.equity)
-
-    def reduces(self, order: ExecutionOrder) -> bool:
-        """Whether `order`, with all that is under way, can only make the position smaller."""
-        if order.reduce_only:
-            return True
-        if self.position * order.side.sign >= 0:
-            return False
-        pending = self.pending_buys if order.side is Side.BUY else self.pending_sells
-        return pending + order.quantity <= abs(self.position)
-
-    def worst_position(self, order: ExecutionOrder) -> Decimal:
-        """Unsigned quantity held if everything under way on the order's side fills, and it too."""
-        buys, sells = self.pending_buys, self.pending_sells
-        if not order.reduce_only:
-            buys += order.quantity if order.side is Side.BUY else ZERO
-            sells += order.quantity if order.side is Side.SELL else ZERO
-        return max(abs(self.position + buys), abs(self.position - sells))
-
-    def price_of(self, order: ExecutionOrder) -> Decimal:
-        """The dearest of reference, limit and trigger: notional is never understated."""
-        known = (self.reference_price, order.price, order.stop_price)
-        return max((p for p in known if p is not None), default=ZERO)
-
-    def notional_of(self, order: ExecutionOrder, quantity: Decimal) -> Decimal:
-        return self.instrument.notional(quantity, self.price_of(order))
-
-
-@dataclass(frozen=True, kw_only=True)
 class Approved:
-    """Permission to send one order. `OrderManager.submit` takes nothing else."""
+    """Permission to send one order. `OrderManager.submit` takes nothing else.
+
+    only_reducing : it passes only because it reduces, so it must go out as reduce_only.
+    """
 
     order: ExecutionOrder
     ts_ns: int
+    only_reducing: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,18 +126,14 @@ class Refused:
 Limit = Callable[[ExecutionOrder, AccountSnapshot, RiskLimits], Refused | None]
 
 
-def loss_pct(before: Decimal | None, now: Decimal | None) -> Decimal:
-    """How far `now` lies below `before`, in percent of it; 0 when above or not known."""
-    if before is None or now is None or before <= 0:
-        return ZERO
-    return max(ZERO, (before - now) / before * _HUNDRED)
-
-
 def _above(
     code: str, what: str, observed: Decimal | int, limit: Decimal | int | None, unit: str
 ) -> Refused | None:
     if limit is None or observed <= limit:
         return None
+    if not Decimal(observed).is_finite():
+        text = f"{what} cannot be told: a position or order elsewhere has no price or no rate"
+        return Refused(code=code, message=text, limit=Decimal(limit), unit=unit)
     text = f"{what} would be {_text(Decimal(observed))} {unit}, the limit is {limit}"
     return Refused(
         code=code, message=text, observed=Decimal(observed), limit=Decimal(limit), unit=unit
@@ -197,12 +143,14 @@ def _above(
 def _text(number: Decimal) -> str:
     if not number.is_finite():
         return str(number)
-    return f"{number.quantize(_TINY):f}".rstrip("0").rstrip(".") if number % 1 else f"{number:f}"
+    return f"{number.quantize(_TINY):f}".rstrip("0").rstrip(".") if number % 1 else f"{number:.0f}"
 
 
 def live_limits(order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits) -> Refused | None:
     """Money is real only under limits that somebody set on purpose."""
-    missing = [name for name in LIVE_REQUIRED if name not in limits.given]
+    missing = [
+        name for name in LIVE_REQUIRED if name not in limits.given or getattr(limits, name) is None
+    ]
     if not at.equity_given:
         missing.append("starting_equity")
     if order.mode is not ExecutionMode.LIVE or not missing or at.reduces(order):
@@ -266,6 +214,18 @@ def equity(order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits) -> Re
     return Refused(code="no_equity", message=f"equity is {known}; {why}", observed=at.equity)
 
 
+def conversion(order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits) -> Refused | None:
+    """Limits are in the account's currency: what cannot be converted cannot be held to them."""
+    if at.rate is not None or at.reduces(order):
+        return None
+    coin = at.instrument.quote or "a currency without a name"
+    message = (
+        f"{order.symbol} is quoted in {coin}, which has no price in {at.currency} yet; "
+        "pass rates={...}, or trade a venue that lists the pair"
+    )
+    return Refused(code="no_rate", message=message)
+
+
 def order_quantity(
     order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits
 ) -> Refused | None:
@@ -279,7 +239,7 @@ def order_notional(
     if at.reduces(order):
         return None
     size = at.notional_of(order, order.quantity)
-    return _above("max_order_notional", "the order", size, limits.max_order_notional, "quote")
+    return _above("max_order_notional", "the order", size, limits.max_order_notional, at.unit)
 
 
 def open_orders(order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits) -> Refused | None:
@@ -313,7 +273,7 @@ def position_notional(
         return None
     worst = at.notional_of(order, at.worst_position(order))
     return _above(
-        "max_position_notional", "the position", worst, limits.max_position_notional, "quote"
+        "max_position_notional", "the position", worst, limits.max_position_notional, at.unit
     )
 
 
@@ -321,7 +281,7 @@ def exposure(order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits) -> 
     if at.reduces(order):
         return None
     gross = at.exposure_elsewhere + at.notional_of(order, at.worst_position(order))
-    return _above("max_exposure", "gross exposure", gross, limits.max_exposure, "quote")
+    return _above("max_exposure", "gross exposure", gross, limits.max_exposure, at.unit)
 
 
 def price_deviation(
@@ -377,6 +337,7 @@ LIMITS: tuple[Limit, ...] = (
     reference_price,
     unknown_orders,
     equity,
+    conversion,
     order_quantity,
     order_notional,
     price_deviation,

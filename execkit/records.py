@@ -184,12 +184,14 @@ def refused(no: Refused, symbol: str) -> Payload:
     }
 
 
-def equity(value: Decimal, position_value: Decimal, drawdown: Decimal) -> Payload:
-    """drawdown : fraction of the peak, 0.1 = 10 % below it."""
+def equity(currency: str, value: Decimal, unrealised: Decimal, drawdown: Decimal) -> Payload:
+    """All in `currency`. value : starting equity included. drawdown : the highest so far less
+    `value`, 0 or more."""
     return {
+        "currency": currency,
         "equity": value,
-        "position_value": position_value,
-        "cash": value - position_value,
+        "position_value": unrealised,
+        "cash": value - unrealised,
         "drawdown": drawdown,
     }
 

@@ -42,27 +42,31 @@ _ORDER_FIELDS = (
 class Recovery:
     """What a journal says about earlier orders. unknown : those without a terminal record; only
     the venue can tell what became of them. exits : (stop loss, take profit) that signals asked for,
-    by the id of their order. peak_equity : the highest recorded, None if there is none."""
+    by the id of their order. equity : (ts_ns, value) as recorded. risk : (code, payload) of halts
+    and the circuit breaker, in order."""
 
     orders: list[ExecutionOrder]
     fills: list[Fill]
     unknown: list[ExecutionOrder]
     exits: dict[str, tuple[Decimal | None, Decimal | None]]
-    peak_equity: Decimal | None
+    equity: list[tuple[int, Decimal]]
+    risk: list[tuple[str, dict[str, Any]]]
 
 
 def replay(records: Iterable[Record], ledger: OrderLedger) -> Recovery:
     """Fold journal records into `ledger`; orders without an end come out UNKNOWN."""
     fills: list[Fill] = []
     exits: dict[str, tuple[Decimal | None, Decimal | None]] = {}
-    peak: Decimal | None = None
+    worth: list[tuple[int, Decimal]] = []
+    risk: list[tuple[str, dict[str, Any]]] = []
     for record in records:
         if record.kind == "signal":
             stop, target = (_number(record.payload.get(k)) for k in ("stop_loss", "take_profit"))
             exits[record.client_order_id or ""] = (stop, target)
         elif record.kind == "equity":
-            equity = Decimal(record.payload["equity"])
-            peak = equity if peak is None else max(peak, equity)
+            worth.append((record.ts_ns, Decimal(record.payload["equity"])))
+        elif record.kind == "risk":
+            risk.append((str(record.payload.get("code")), record.payload))
         else:
             _fold(record, ledger, fills)
     unknown = [order for order in ledger.orders.values() if not order.status.is_done]
@@ -76,7 +80,8 @@ def replay(records: Iterable[Record], ledger: OrderLedger) -> Recovery:
         fills=fills,
         unknown=unknown,
         exits=exits,
-        peak_equity=peak,
+        equity=worth,
+        risk=risk,
     )
 
 

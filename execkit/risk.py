@@ -14,23 +14,23 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, fields, replace
 from decimal import Decimal
 from typing import Any
 
 from execkit.clock import NS_PER_S, Clock, LiveClock
 from execkit.domain import ExecutionOrder, Instrument
+from execkit.errors import InvalidInput
 from execkit.limits import (
     LIMITS,
     LIVE_REQUIRED,
-    AccountSnapshot,
     Approved,
     Limit,
     Refused,
     RiskLimits,
-    loss_pct,
 )
+from execkit.snapshot import AccountSnapshot, loss_pct
 from execkit.words import (
     ExecutionMode,
     Number,
@@ -81,10 +81,14 @@ class RiskGuard:
         rules: tuple[Limit, ...] = LIMITS,
         **given: Any,
     ) -> None:
-        chosen = limits or RiskLimits()
+        chosen, known = limits or RiskLimits(), {item.name for item in fields(RiskLimits)}
+        for name in given:
+            if name not in known:
+                raise InvalidInput(name, given[name], f"limits are: {', '.join(sorted(known))}")
         self.limits = replace(chosen, **given, given=chosen.given | frozenset(given))
         self.clock: Clock = clock or LiveClock()
         self.rules = rules
+        self.currency = ""  # of equity; an engine says which
         self.equity: Decimal | None = None
         self.peak_equity: Decimal | None = None
         self.day_start_equity: Decimal | None = None
@@ -102,14 +106,18 @@ class RiskGuard:
     # -- checks -----------------------------------------------------------------------------
 
     def check(self, order: ExecutionOrder, at: AccountSnapshot) -> Approved | Refused:
-        """Evaluate every limit; the first refusal in order of precedence wins. Raises nothing."""
+        """Evaluate every limit; the first refusal in order of precedence wins. Raises nothing. An
+        order that passes only because it reduces becomes reduce_only."""
         answer = self._judge(order, at)
         if isinstance(answer, Refused):
             self.refusals.append((at.now_ns, answer))
+        elif answer.only_reducing:
+            order.reduce_only = True  # or with a close under way it would open the other side
         return answer
 
     def _judge(self, order: ExecutionOrder, at: AccountSnapshot) -> Approved | Refused:
         breaker = self.breaker()  # first: the end of a cooldown also resets the count of failures
+        self._roll_day()
         at = replace(
             at,
             equity=self.equity if at.equity is None and not at.equity_note else at.equity,
@@ -119,10 +127,15 @@ class RiskGuard:
             breaker=breaker,
             halted=self._halted,
         )
-        found = [no for rule in self.rules if (no := self._ask(rule, order, at)) is not None]
-        if not found:
-            return Approved(order=order, ts_ns=at.now_ns)
-        return replace(found[0], also=tuple(found[1:])) if len(found) > 1 else found[0]
+        found = self._refusals(order, at)
+        if found:
+            return replace(found[0], also=tuple(found[1:])) if len(found) > 1 else found[0]
+        freely = order.reduce_only or not at.reduces(order)
+        only = not freely and bool(self._refusals(order, replace(at, as_opening=True)))
+        return Approved(order=order, ts_ns=at.now_ns, only_reducing=only)
+
+    def _refusals(self, order: ExecutionOrder, at: AccountSnapshot) -> list[Refused]:
+        return [no for rule in self.rules if (no := self._ask(rule, order, at)) is not None]
 
     def _ask(self, rule: Limit, order: ExecutionOrder, at: AccountSnapshot) -> Refused | None:
         try:
@@ -176,15 +189,7 @@ class RiskGuard:
 
     def update_equity(self, equity: Number) -> None:
         """Tell the account's equity; opens the breaker if drawdown or daily loss hit a limit."""
-        value, now_ns = to_decimal(equity, "equity"), self.clock.now_ns()
-        day = (now_ns - self.limits.day_start_s * NS_PER_S) // _DAY_NS
-        if day != self._day or self.day_start_equity is None:
-            # The day starts from the last equity known before it: a gap belongs to the new day.
-            self._day = day
-            self.day_start_equity = self.equity if self.equity is not None else value
-        self.equity = value
-        if self.peak_equity is None or value > self.peak_equity:
-            self.peak_equity = value
+        self._note(to_decimal(equity, "equity"), self.clock.now_ns())
         for name, loss, limit in (
             ("drawdown", self.current_drawdown_pct, self.limits.max_drawdown_pct),
             ("daily loss", self.daily_loss_pct, self.limits.daily_loss_limit_pct),
@@ -194,6 +199,45 @@ class RiskGuard:
             elif name not in self._tripped:  # once; while it stands the limit itself refuses
                 self._tripped.add(name)
                 self._open(f"{name} {loss:.4g} % reached {limit} %", self._cooldown())
+
+    def _note(self, value: Decimal, now_ns: int) -> None:
+        self._roll_day(now_ns, value)
+        self.equity = value
+        if self.peak_equity is None or value > self.peak_equity:
+            self.peak_equity = value
+
+    def _roll_day(self, now_ns: int | None = None, first: Decimal | None = None) -> None:
+        """Begin the session day if the clock says so, also where nothing moves equity. It starts
+        from the last equity known before it: a gap belongs to the new day."""
+        now_ns = self.clock.now_ns() if now_ns is None else now_ns
+        day = (now_ns - self.limits.day_start_s * NS_PER_S) // _DAY_NS
+        start = self.equity if self.equity is not None else first
+        if start is not None and (day != self._day or self.day_start_equity is None):
+            self._day, self.day_start_equity = day, start
+            self._tripped.discard("daily loss")
+
+    def restore(
+        self,
+        equity: Iterable[tuple[int, Decimal]],
+        events: Iterable[tuple[str, Mapping[str, Any]]],
+    ) -> None:
+        """Take up what an earlier process of the run knew, and tell nobody: it is known.
+
+        equity : (ts_ns, value) as recorded, for the peak and the start of the day. events : (code,
+        payload) as `on_change` told them: a halt and an open breaker outlive the process.
+        """
+        for ts_ns, value in equity:
+            self._note(value, ts_ns)
+        for code, told in events:
+            if code == "halted":
+                self._halted = str(told["reason"])
+            elif code == "resumed":
+                self._halted = ""
+            elif code == "breaker_opened":
+                self._breaker = str(told["reason"])
+                self._breaker_until_ns = int(told.get("until_ts_ns") or 0)
+            elif code == "breaker_closed":
+                self._breaker, self._breaker_until_ns = "", 0
 
     @property
     def current_drawdown_pct(self) -> Decimal:
@@ -263,8 +307,10 @@ class RiskGuard:
             self.on_change(code, more)
 
     def get_risk_status(self) -> dict[str, Any]:
-        """Percentages in percent; `risk_violations` are what would refuse any new risk now."""
+        """Percentages in percent, equity in `equity_currency` (None if it cannot be told) as are
+        the limits on money; `risk_violations` are what would refuse any new risk now."""
         limits, breaker = self.limits, self.breaker()
+        self._roll_day()
         drawdown, daily = self.current_drawdown_pct, self.daily_loss_pct
         violations = [f"halted: {self._halted}"] if self._halted else []
         if breaker:
@@ -281,6 +327,7 @@ class RiskGuard:
             "circuit_breaker_until_ts_ns": self._breaker_until_ns or None,
             "halted": self._halted or None,
             "failed_orders": self.failed_orders,
+            "equity_currency": self.currency or None,
             "equity": None if self.equity is None else float(self.equity),
             "peak_equity": None if self.peak_equity is None else float(self.peak_equity),
             "risk_violations": violations,

@@ -36,8 +36,9 @@ def value_of(
 ) -> Valuation:
     """Totals of open and closed positions in `currency` ("" = the first quote currency).
 
-    rates : value of one unit of other currencies. The base currency of an instrument quoted in
-    `currency` is worth its last price; what has no rate is named in `unpriced`.
+    rates : value of one unit of other currencies. Without one, the base currency of an open
+    position quoted in `currency` is worth the price that position is marked at (a closed one is
+    marked no more: its last price is history); what has no rate is named in `unpriced`.
     """
     account = currency or next((p.instrument.quote for p in positions), "")
     known = {**_marks(positions, account), **rates, account: Decimal(1)}
@@ -74,10 +75,10 @@ def value_of(
 
 
 def _marks(positions: Sequence[Position], account: str) -> dict[str, Decimal]:
-    """Prices of base currencies, from positions that are quoted in `account`."""
+    """Prices of base currencies, from open positions that are quoted in `account`."""
     return {
         held.instrument.base: mark
         for held in positions
-        if held.instrument.quote == account and held.instrument.base
+        if held.quantity and held.instrument.quote == account and held.instrument.base
         if (mark := held.current_price or held.average_price)
     }

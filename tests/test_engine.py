@@ -246,7 +246,7 @@ def test_a_refusal_is_a_value_with_a_code_and_is_journaled(tmp_path: Path) -> No
         assert venue.sent == []
         (told,) = journal.read(kinds=["refused"])
         # at the reference, which is the mid
-        assert (D(told.payload["observed"]), told.payload["unit"]) == (50_000, "quote")
+        assert (D(told.payload["observed"]), told.payload["unit"]) == (50_000, "USDT")
 
     run(scenario())
 
@@ -280,14 +280,31 @@ def test_live_will_not_trade_without_limits_and_equity_of_its_own() -> None:
         result = await engine.execute_signal(buy("0.001"), "binance")
         assert result.code == "live_limits_missing"
         assert venue.sent == []
-        limits = {"max_order_notional": 1000, "max_position_notional": 1000}
-        guard = RiskGuard(**limits, max_positions=1, max_drawdown_pct=10, daily_loss_limit_pct=2)
         venue = QuoteVenue(flat_market(), mode=ExecutionMode.LIVE)
         engine = ExecutionEngine(
-            {"binance": venue}, risk_guard=guard, execution_mode="live", starting_equity=5000
+            {"binance": venue}, risk_guard=live_guard(), execution_mode="live", starting_equity=5000
         )
         await engine.start()
         assert (await engine.execute_signal(buy("0.001"), "binance")).success
+
+    run(scenario())
+
+
+def live_guard() -> RiskGuard:
+    sizes = {"max_order_notional": 1000, "max_position_notional": 1000, "max_positions": 1}
+    losses = {"max_drawdown_pct": 10, "daily_loss_limit_pct": 2}
+    return RiskGuard(**sizes, **losses, max_quote_age_s=60)
+
+
+def test_live_does_not_buy_on_a_quote_that_is_a_week_old() -> None:
+    async def scenario() -> None:
+        venue = QuoteVenue(flat_market(), mode=ExecutionMode.LIVE)
+        engine = ExecutionEngine(
+            {"binance": venue}, risk_guard=live_guard(), execution_mode="live", starting_equity=5000
+        )
+        await engine.start()
+        await engine.replay(7 * 86_400 * S)
+        assert (await engine.execute_signal(buy("0.001"), "binance")).code == "stale_price"
 
     run(scenario())
 
@@ -538,7 +555,7 @@ def test_what_the_emergency_stop_cannot_do_is_listed() -> None:
         venue = QuoteVenue(flat_market(quote(60, 49_000, 49_001)))
         engine = await started(venue)
         await engine.execute_signal(buy(), "binance")
-        venue.faults.submit += [OutcomeUnknown("cut") for _ in range(9)]
+        venue.faults.submit += [OutcomeUnknown("cut") for _ in range(99)]
         done = await engine.emergency_stop_all()
         assert done["closed_positions"] == []
         assert done["failed"][0]["symbol"] == "BTCUSDT"

@@ -12,8 +12,9 @@ import pytest
 from execkit.clock import NS_PER_S, ReplayClock
 from execkit.domain import ExecutionOrder, Instrument
 from execkit.errors import InvalidInput
-from execkit.limits import LIMITS, LIVE_REQUIRED, AccountSnapshot, Approved, Refused, RiskLimits
+from execkit.limits import LIMITS, LIVE_REQUIRED, Approved, Refused, RiskLimits
 from execkit.risk import RiskGuard, paper_only
+from execkit.snapshot import AccountSnapshot
 from execkit.words import ExecutionMode, OrderType, Side
 
 D = Decimal
@@ -320,19 +321,134 @@ def test_live_refuses_until_every_required_limit_and_the_equity_were_set_on_purp
         "max_position_notional": 10**6,
         "max_drawdown_pct": 10,
         "daily_loss_limit_pct": 2,
+        "max_quote_age_s": 60,
     }
     assert set(given) == set(LIVE_REQUIRED)
     live = order(mode=ExecutionMode.LIVE)
     assert codes(RiskGuard(**given, clock=ReplayClock()).check(live, CALM)) == []
     for name in given:
         less = {key: value for key, value in given.items() if key != name}
-        answer = RiskGuard(**less, clock=ReplayClock()).check(live, CALM)
-        assert codes(answer)[0] == "live_limits_missing"
-        assert name in str(answer)
+        for limits in (less, {**given, name: None}):
+            answer = RiskGuard(**limits, clock=ReplayClock()).check(live, CALM)
+            assert codes(answer)[0] == "live_limits_missing"
+            assert name in str(answer)
     default = replace(CALM, equity_given=False)
     answer = RiskGuard(**given, clock=ReplayClock()).check(live, default)
     assert codes(answer) == ["live_limits_missing"]
     assert "starting_equity" in str(answer)
+
+
+def test_limits_given_as_one_object_are_set_on_purpose_even_where_they_equal_the_default() -> None:
+    limits = RiskLimits(
+        max_positions=5,
+        max_order_notional=D(1000),
+        max_position_notional=D(1000),
+        max_drawdown_pct=D(10),
+        daily_loss_limit_pct=D(2),
+        max_quote_age_s=60,
+    )
+    assert limits.max_drawdown_pct == RiskLimits().max_drawdown_pct
+    assert limits.given == set(LIVE_REQUIRED)
+    assert RiskLimits().given == frozenset()
+    live = order(quantity="0.001", mode=ExecutionMode.LIVE)
+    assert codes(RiskGuard(limits, clock=ReplayClock()).check(live, CALM)) == []
+    more = RiskGuard(limits, max_open_orders=3).limits
+    assert more.given == set(LIVE_REQUIRED) | {"max_open_orders"}
+    assert RiskGuard(max_positions=5).limits.given == {"max_positions"}
+
+
+def test_a_limit_that_does_not_exist_is_named() -> None:
+    with pytest.raises(InvalidInput, match=r"^max_postions = 3: limits are: .*max_positions"):
+        RiskGuard(max_postions=3)
+
+
+def test_a_notional_in_another_currency_is_converted_before_it_meets_its_limit() -> None:
+    """0.07 BTC each, a BTC at 50,000: 3,500 an ETH."""
+    pair = Instrument(symbol="ETHBTC", tick_size=D("1E-5"), lot_size=D("0.001"), quote="BTC")
+    at = replace(CALM, instrument=pair, reference_price=D("0.07"), rate=D(50_000), currency="USDT")
+    for name in ("max_order_notional", "max_position_notional", "max_exposure"):
+        assert asked({name: 3500}, order(quantity="1"), at) == []
+        assert asked({name: 3500}, order(quantity="1.001"), at) == [name]
+    guard = RiskGuard(**NO_LIMITS, max_order_notional=3500, clock=ReplayClock())
+    assert "7000 USDT" in str(guard.check(order(quantity="2"), at))
+
+
+def test_a_quote_currency_without_a_rate_refuses_new_risk_and_lets_one_out() -> None:
+    at = replace(CALM, rate=None, currency="BTC")
+    assert asked({}, order(), at) == ["no_rate"]
+    assert asked({}, order("sell"), replace(at, position=D(1))) == []
+
+
+def test_an_exposure_elsewhere_that_cannot_be_told_is_refused_in_words() -> None:
+    guard = RiskGuard(**NO_LIMITS, max_exposure=1000, clock=ReplayClock())
+    at = replace(CALM, exposure_elsewhere=D("Infinity"))
+    answer = guard.check(order(quantity="0.001"), at)
+    assert isinstance(answer, Refused)
+    assert (answer.code, answer.observed) == ("max_exposure", None)
+    assert "has no price or no rate" in str(answer)
+
+
+def test_what_passes_only_because_it_reduces_becomes_reduce_only() -> None:
+    guard = RiskGuard(**{**NO_LIMITS, "max_order_notional": 10**6}, clock=ReplayClock())
+    long = replace(CALM, position=D(1))
+    free = order("sell")
+    assert codes(guard.check(free, long)) == []
+    assert not free.reduce_only  # it would have passed anyway
+    guard.halt("test")
+    bound = order("sell")
+    assert codes(guard.check(bound, long)) == []
+    assert bound.reduce_only
+
+
+def test_the_day_begins_while_nothing_moves_equity() -> None:
+    """A loss of 6 % on day 0; flat since, so that nobody tells the guard an equity."""
+    clock = ReplayClock()
+    guard = RiskGuard(**{**NO_LIMITS, "daily_loss_limit_pct": 2}, clock=clock)
+    guard.update_equity(100_000)
+    guard.update_equity(94_000)
+    at = replace(CALM, equity=D(94_000))
+    clock.advance_to((DAY_S - 1) * NS_PER_S)
+    assert codes(guard.check(order(), at)) == ["daily_loss_limit"]
+    assert guard.get_risk_status()["daily_loss_pct"] == 6.0
+    clock.advance_to(DAY_S * NS_PER_S)
+    assert guard.get_risk_status()["daily_loss_pct"] == 0.0
+    assert codes(guard.check(order(), at)) == []
+    guard.update_equity(92_000)  # 2.1 % of 94,000: the new day has a limit of its own
+    assert "daily loss" in guard.breaker()
+
+
+def test_while_the_breaker_is_open_a_taken_order_does_not_wipe_out_the_failures() -> None:
+    guard = RiskGuard(**{**NO_LIMITS, "max_failed_orders": 2}, clock=ReplayClock())
+    guard.order_failed("x")
+    guard.order_failed("x")
+    guard.order_accepted()  # a closing order, say
+    assert guard.failed_orders == 2
+    assert codes(guard.check(order(), CALM)) == ["circuit_breaker", "max_failed_orders"]
+
+
+def test_a_guard_takes_up_what_an_earlier_process_knew_and_tells_nobody() -> None:
+    clock = ReplayClock(2 * DAY_S * NS_PER_S + 1)
+    guard = RiskGuard(**NO_LIMITS, clock=clock)
+    told: list[str] = []
+    guard.on_change = lambda code, more: told.append(code)
+    day = DAY_S * NS_PER_S
+    guard.restore(
+        [(0, D(120)), (day, D(110)), (2 * day - 1, D(100)), (2 * day, D(90))],
+        [
+            ("halted", {"reason": "first"}),
+            ("resumed", {}),
+            ("alarm_late_fill", {"reason": "not the guard's"}),
+            ("breaker_opened", {"reason": "drawdown", "until_ts_ns": 5}),
+            ("breaker_closed", {}),
+            ("breaker_opened", {"reason": "news", "until_ts_ns": None}),
+            ("halted", {"reason": "emergency stop"}),
+        ],
+    )
+    assert (guard.peak_equity, guard.day_start_equity, guard.equity) == (120, 100, 90)
+    assert (guard.breaker(), guard.halted) == ("news", "emergency stop")
+    assert told == []
+    clock.advance_to(9 * day)
+    assert guard.breaker() == "news"  # opened by hand
 
 
 def test_without_a_guard_only_paper_orders_pass() -> None:

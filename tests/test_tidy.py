@@ -29,7 +29,7 @@ LAYERS = (
     "domain",
     "timeframes config chain",
     "book tables instruments rebuild checks combine market",
-    "sources models valuation positions limits risk order_table metrics",
+    "sources models valuation positions snapshot limits risk order_table metrics",
     "journal lifecycle records recovery venues matching request profit "
     "simulator results algos sample toy "
     "store schema ingest ingest_sql storefile",
