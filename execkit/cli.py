@@ -98,7 +98,7 @@ def simulate(
     market: Annotated[Path, typer.Option(help="File or folder of market data.")],
     store_path: Annotated[Path, typer.Option("--store", help="Desk directory or DuckDB file.")],
     orders: Annotated[Path | None, typer.Option(help="CSV or Parquet, a row per order.")] = None,
-    random: Annotated[int | None, typer.Option(help="Make this many random orders.")] = None,
+    random: Annotated[int | None, typer.Option(min=1, help="Make this many random orders.")] = None,
     symbol: Symbol = None,
     fill: Annotated[str, typer.Option(help="optimistic, queue or pessimistic.")] = "queue",
     fidelity: Annotated[str, typer.Option(help="auto, depth, quotes, prints, bars.")] = "auto",
@@ -194,8 +194,8 @@ def data_import(
 @store.command("rebuild")
 def store_rebuild(desk: DeskPath, as_json: Json = False) -> None:
     """Make the DuckDB file anew from the journal; simulated runs are carried over."""
-    kept = open_store(desk)
     with open_journal(desk) as journal:
+        kept = open_store(desk)
         report = kept.rebuild(journal)
     say(f"{kept.path} holds journal rows up to {report.last_seq} again", as_json)
     finish({"store": str(kept.path), "last_seq": report.last_seq, "added": report.added}, as_json)
@@ -204,9 +204,8 @@ def store_rebuild(desk: DeskPath, as_json: Json = False) -> None:
 @store.command("check")
 def store_check(desk: DeskPath, as_json: Json = False) -> None:
     """Verify the journal's chain and that the store agrees with it. Exit status 1 if not."""
-    kept = open_store(desk)
     with open_journal(desk) as journal:
-        report = kept.check(journal)
+        report = open_store(desk).check(journal)
     say(
         f"{report.orders:,} orders and {report.fills:,} fills compared; "
         f"{report.pending:,} journal rows wait for the next ingest",
@@ -300,6 +299,7 @@ def open_store(path: Path, must_exist: bool = False) -> Any:
 
 
 def open_journal(desk: Path) -> Journal:
+    """The journal of a desk that is there; opened first, so that a typo makes no directory."""
     from execkit.journal import Journal
 
     return Journal(desk, create=False)

@@ -197,6 +197,23 @@ def test_a_desk_without_a_journal_is_not_made_up(tmp_path: Path, capsys: Capture
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("verb", ["check", "rebuild"])
+def test_a_desk_that_is_not_there_is_not_made(verb: str, tmp_path: Path, capsys: Capture) -> None:
+    assert cli.main(["store", verb, str(tmp_path / "typo")]) == 1
+    assert "there is no journal" in failure(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_random_orders_at_all_is_named_as_typed(
+    book: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    argv = ["simulate", "--random", "0", "--market", str(book), "--store", str(tmp_path / "d")]
+
+    assert cli.main(argv) == 2
+    assert "--random" in failure(capsys)
+    assert not (tmp_path / "d").exists()
+
+
 def test_a_notebook_takes_parameters_as_papermill_does(tmp_path: Path, capsys: Capture) -> None:
     source = Path(__file__).resolve().parents[1] / "notebooks" / "01_market_data.ipynb"
     out = tmp_path / "out.ipynb"

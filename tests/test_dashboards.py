@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,13 @@ def test_a_report_is_one_file_that_needs_no_network(tmp_path: Path) -> None:
     assert page.count("define.amd") <= 2  # plotly's script, once
     assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(?!data:)', page)
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_report_and_the_folder_made_for_it_are_private(tmp_path: Path) -> None:
+    target = report.write(tmp_path / "reports" / "r.html", "t", "l", [])
+
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert stat.S_IMODE(target.parent.stat().st_mode) == 0o700
 
 
 def test_a_long_table_is_cut_and_says_so(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from execkit.dashboards import theme
 from execkit.errors import InvalidInput
 
 MAX_ROWS = 50
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; color: #1b1b1b;
@@ -45,6 +46,7 @@ class Part:
 def write(path: str | Path, title: str, lead: str, parts: Sequence[Part]) -> Path:
     """Write the report to `path`, whole or not at all, and return its absolute path.
 
+    For your eyes only, as all of a desk: the file has mode 0600, a folder made for it 0700.
     plotly's script is inside the file (about 5 MB), once, whatever the number of figures. Tables
     longer than 50 rows are cut, and say so; times in ns are shown as UTC.
     Raises `InvalidInput` if the folder cannot be written.
@@ -71,8 +73,9 @@ def write(path: str | Path, title: str, lead: str, parts: Sequence[Part]) -> Pat
     )
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(page, encoding="utf-8")
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(fresh, _NEW_FILE, 0o600), "w", encoding="utf-8") as file:
+            file.write(page)
         os.replace(fresh, target)
     except OSError as error:
         with suppress(OSError):  # it may never have come to be
