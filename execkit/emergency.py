@@ -4,46 +4,59 @@ from __future__ import annotations
 
 from typing import Any
 
+from execkit.domain import ExecutionOrder, Position
 from execkit.gate import Gate
 from execkit.words import ExecutionStatus
 
-_ATTEMPTS = 5
+REASON = "emergency stop"  # of the halt
+_PATIENCE = 10  # times `settle_ns`, for a market that has nothing to give at first
 
 
 async def stop_all(gate: Gate, settle_ns: int) -> dict[str, list[Any]]:
-    """See `ExecutionEngine.emergency_stop_all`. Each attempt waits at most `settle_ns`."""
-    gate.guard.halt("emergency stop")
-    gate.protector.release()
+    """See `ExecutionEngine.emergency_stop_all`. Returns after some `settle_ns` at most; the latch
+    goes on working after that."""
+    gate.guard.halt(REASON)
+    gate.protector.latched = True
     orders, held = gate.orders.open_orders(), gate.tracker.open_positions()
-    failed: list[dict[str, str]] = []
-    await cancel_all(gate, settle_ns, "emergency_stop")
-    for _ in range(_ATTEMPTS):
-        failed.clear()
-        for position in gate.tracker.open_positions():
-            result = await gate.close(position, "emergency_stop")
-            if not result.success:
-                failed.append({"symbol": position.symbol, "error": result.error})
-        await _quiet(gate, settle_ns)
-        if gate.driver.driving or not gate.tracker.open_positions():
-            break
-        # the market has nothing to give now: let it move
-        await gate.driver.wait_until(lambda: False, gate.clock.now_ns() + settle_ns)
+    await _cancel([order for order in orders if not _guards(order, held)], gate, "emergency_stop")
+    for position in held:
+        await gate.protector.leave(position)
+    await _quiet(gate, settle_ns)
+    names = {venue.name for venue in gate.venues.values()}
+
+    def flat() -> bool:
+        return not any(p.venue in names for p in gate.tracker.open_positions())
+
+    await gate.driver.wait_until(flat, gate.clock.now_ns() + _PATIENCE * settle_ns)
+    await _quiet(gate, settle_ns)
+    canceled, ways = ExecutionStatus.CANCELED, gate.protector.leaving
+    held += [position for position in gate.tracker.open_positions() if position not in held]
     left = [order.client_order_id for order in orders if order.status.is_live]
     left += [position.symbol for position in held if position.quantity]
-    canceled = ExecutionStatus.CANCELED
+    errors = [(p.symbol, ways[p.venue, p.symbol].error) for p in held if p.quantity]
     return {
         "cancelled_orders": [o.client_order_id for o in orders if o.status is canceled],
         "closed_positions": [position.symbol for position in held if not position.quantity],
-        "failed": failed,
+        "failed": [{"symbol": symbol, "error": error} for symbol, error in errors if error],
         "pending": left,
     }
 
 
 async def cancel_all(gate: Gate, settle_ns: int, reason: str) -> None:
     """Ask for the cancel of every live order and wait for the answers."""
-    for order in gate.orders.open_orders():
-        await gate.orders.cancel_order(order, reason=reason)
+    await _cancel(gate.orders.open_orders(), gate, reason)
     await _quiet(gate, settle_ns)
+
+
+def _guards(order: ExecutionOrder, held: list[Position]) -> bool:
+    """Whether `order` can only close a holding: it goes when the close is about to be sent."""
+    here = any((p.venue, p.symbol) == (order.venue, order.symbol) for p in held)
+    return order.reduce_only and here
+
+
+async def _cancel(orders: list[ExecutionOrder], gate: Gate, reason: str) -> None:
+    for order in orders:
+        await gate.cancel(order, reason)
 
 
 async def _quiet(gate: Gate, settle_ns: int) -> None:

@@ -14,13 +14,12 @@ from execkit.clock import Clock
 from execkit.domain import ExecutionOrder, Position, TradingSignal
 from execkit.driver import Driver
 from execkit.errors import FixRequest, InvalidInput
-from execkit.limits import AccountSnapshot
 from execkit.monitor import OrderMonitor
 from execkit.orders import OrderManager, instrument_of
 from execkit.positions import PositionTracker
 from execkit.protection import Protector
 from execkit.risk import Approved, Refused, RiskGuard
-from execkit.signals import NoPosition, new_order
+from execkit.signals import NoPosition, check_exits, new_order
 from execkit.snapshot import AccountSnapshot
 from execkit.venues.base import Venue
 from execkit.words import ExecutionMode, ExecutionStatus, Side
@@ -74,7 +73,7 @@ class Gate:
         self.guard: RiskGuard = books.guard
         self.monitor: OrderMonitor = books.monitor
         self.protector = Protector(
-            self.orders, self.tracker, self.clock, self._place_leg, driver.at
+            self.orders, self.tracker, self.clock, self._place_leg, self.cancel, driver.at
         )
         self.orders.check = self.judge
         self.guard.snapshot = self.snapshot
@@ -107,6 +106,8 @@ class Gate:
             instrument = instrument_of(order, venue)
             quote = venue.quote(order.symbol)
             fit(order, instrument, reference_of(quote))
+            if signal is not None and not order.reduce_only:
+                check_exits(signal, order, reference_of(quote))
         except FixRequest as error:
             return ExecutionResult.of(error, order)
         order.venue, order.mode = venue.name, venue.mode
@@ -128,8 +129,22 @@ class Gate:
 
     async def place_exit(self, order: ExecutionOrder) -> ExecutionResult:
         """Send an order of the engine's own to `order.venue`."""
-        name = next(name for name, venue in self.venues.items() if venue.name == order.venue)
-        return await self.place(order, name, is_exit=True)
+        for name, venue in self.venues.items():
+            if venue.name == order.venue:
+                return await self.place(order, name, is_exit=True)
+        return ExecutionResult.of(self._elsewhere(order.venue), order)
+
+    def _elsewhere(self, venue: str) -> InvalidInput:
+        known = ", ".join(sorted(found.name for found in self.venues.values()))
+        return InvalidInput("venue", venue, f"is none of this engine's: {known}; close it there")
+
+    async def cancel(self, order: ExecutionOrder, reason: str) -> bool:
+        """Ask for a cancel; what prevents it is an alarm, so that others are asked as well."""
+        place = next((v for v in self.venues.values() if v.name == order.venue), None)
+        if place is None:
+            self.orders.alarm("cancel_not_sent", str(self._elsewhere(order.venue)), order)
+            return False
+        return await self.orders.cancel_order(order, place, reason=reason)
 
     async def close(self, held: Position, reason: str) -> ExecutionResult:
         """Send a market order that closes a position."""
@@ -138,8 +153,9 @@ class Gate:
         order.venue = held.venue
         return await self.place_exit(order)
 
-    async def _place_leg(self, order: ExecutionOrder) -> bool:
-        return (await self.place_exit(order)).success
+    async def _place_leg(self, order: ExecutionOrder) -> str:
+        result = await self.place_exit(order)
+        return "" if result.success else result.error or result.code
 
     def judge(self, order: ExecutionOrder) -> Approved | Refused:
         try:

@@ -7,7 +7,7 @@ is ignored, what contradicts is not applied and raises an alarm. A fill is appli
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 
 from execkit.domain import ExecutionOrder, Fill, Instrument
@@ -150,6 +150,8 @@ class OrderLedger:
                 return Outcome(order=order)
             text = f"fill {fill.fill_id} came twice with unlike data; the first is kept"
             return self._alarm(update, order, "fill_conflict", text)
+        if not fill.parent_order_id and order.parent_order_id:
+            fill = replace(fill, parent_order_id=order.parent_order_id)  # venues do not know it
         self._fills[key] = fill
         was = order.status
         self._average(order, fill)

@@ -68,6 +68,7 @@ class _Fold:
     exit_value: Decimal = ZERO
     realised_before: Decimal = ZERO
     trip_fees: dict[str, Decimal] = field(default_factory=dict)
+    lots: dict[str, Decimal] = field(default_factory=dict)  # open quantity by opening order
 
 
 class PositionTracker:
@@ -120,6 +121,7 @@ class PositionTracker:
             _add(fold.trip_fees, fill.fee_currency, fee)
             fold.exited += closing
             fold.exit_value += _weighted(fold.position.instrument, closing, fill.price)
+            _reduce(fold.lots, closing, first=fill.parent_order_id)
             if not fold.position.quantity:
                 self._archive(fold, fill)
         opening = quantity - closing
@@ -129,6 +131,7 @@ class PositionTracker:
             fold.opened += opening
             fold.entry_value += _weighted(fold.position.instrument, opening, fill.price)
             self._move(fold, fill, opening)
+            _add(fold.lots, fill.client_order_id, opening)
             _add(fold.trip_fees, fill.fee_currency, _EXACT.subtract(fill.fee, fee))
 
     def _move(self, fold: _Fold, fill: Fill, quantity: Decimal) -> None:
@@ -267,6 +270,12 @@ class PositionTracker:
         fold = self._folds.get((venue, symbol))
         return fold.position.quantity if fold else ZERO
 
+    def lots(self, venue: str, symbol: str) -> dict[str, Decimal]:
+        """Unsigned open quantity by the order that opened it, oldest first; their sum is what is
+        held. A fill that closes takes from the lot of its parent order, then from the oldest."""
+        fold = self._folds.get((venue, symbol))
+        return dict(fold.lots) if fold else {}
+
     def received_quantity(self, venue: str, symbol: str) -> Decimal:
         """Gross quantity less the fees paid in its base currency: what a spot wallet holds."""
         fold = self._folds.get((venue, symbol))
@@ -338,6 +347,15 @@ def _value(instrument: Instrument, quantity: Decimal, price: Decimal) -> Decimal
 def _add(totals: dict[str, Decimal], coin: str, value: Decimal) -> None:
     if value:
         totals[coin] = _EXACT.add(totals.get(coin, ZERO), value)
+
+
+def _reduce(lots: dict[str, Decimal], quantity: Decimal, *, first: str) -> None:
+    for order_id in sorted(lots, key=lambda order_id: order_id != first):
+        taken = min(quantity, lots[order_id])
+        lots[order_id] -= taken
+        quantity -= taken
+        if not lots[order_id]:
+            del lots[order_id]
 
 
 def _weighted(instrument: Instrument, quantity: Decimal, price: Decimal) -> Decimal:

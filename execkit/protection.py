@@ -2,12 +2,16 @@
 
 One plan per entry order. The pair is a stop_market and a limit order, both reduce_only, in one OCO
 group. After each batch of fills the plan is compared with what is there: if the pair does not cover
-what the entry filled and its exits have not yet closed, a new pair is sent first and the old one
-canceled then, so that the position is never bare; reduce_only keeps the two from closing too much.
-That also re-arms after an OCO that canceled the stop when the target filled in part.
+what of the entry's fills is still held (its lot, see `PositionTracker.lots`), a new pair is sent
+first and the old one canceled then, so that the position is never bare; reduce_only keeps the two
+from closing too much. That also re-arms after an OCO that canceled the stop when the target filled
+in part. A lot ends with the position, so the plan of an earlier one never sells a later one.
 
 A pair that is rejected or refused raises an alarm, and the position is closed at market. An exit
 that ended without a fill (no liquidity) is tried again after `retry_s`.
+
+The emergency stop latches: while `latched`, nothing is armed, and whatever is held, also by a fill
+that comes later, is closed at market until it is gone.
 """
 
 from __future__ import annotations
@@ -17,17 +21,38 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from execkit.clock import NS_PER_S, Clock
-from execkit.domain import ExecutionOrder
+from execkit.domain import ExecutionOrder, Position
+from execkit.errors import StopTrading
 from execkit.orders import OrderManager
-from execkit.positions import PositionTracker
+from execkit.positions import Key, PositionTracker
 from execkit.recovery import Recovery
 from execkit.words import ZERO, ExecutionStatus, OrderType, Side, new_client_order_id
 
 _S = ExecutionStatus
 # Why an exit may end without a fill as it should: the venue's OCO, or we canceled it ourselves.
-_EXPECTED = frozenset({"oco", "position_closed", "protection_replaced", "protection_failed"})
-Place = Callable[[ExecutionOrder], Awaitable[bool]]
+_EXPECTED = frozenset(
+    {"oco", "position_closed", "protection_replaced", "protection_failed", "emergency_stop"}
+)
+Place = Callable[[ExecutionOrder], Awaitable[str]]
+Cancel = Callable[[ExecutionOrder, str], Awaitable[object]]
 At = Callable[[int, Callable[[], None]], None]
+
+
+@dataclass
+class Pause:
+    """Between attempts that come to nothing: doubles with each further one, up to `most` times."""
+
+    most: int = 64
+    tries: int = 0
+    until_ns: int = 0
+
+    def lengthen(self, now_ns: int, first_ns: int) -> int:
+        self.until_ns = now_ns + first_ns * min(2 ** min(self.tries, 32), self.most)
+        self.tries += 1
+        return self.until_ns
+
+    def end(self) -> None:
+        self.tries = self.until_ns = 0
 
 
 @dataclass
@@ -38,28 +63,38 @@ class Plan:
     stop: Decimal | None
     target: Decimal | None
     legs: list[ExecutionOrder] = field(default_factory=list)
-    exits: dict[str, ExecutionOrder] = field(default_factory=dict)  # every exit ever sent
     failed: str = ""
     closing: ExecutionOrder | None = None
-    not_before_ns: int = 0
-    tries: int = 0  # exits in a row that found nobody
+    pause: Pause = field(default_factory=Pause)
+    seen: Decimal = ZERO  # the need at the last look
     busy: bool = False
     again: bool = False
 
     @property
-    def exited(self) -> Decimal:
-        return sum((order.filled_quantity for order in self.exits.values()), ZERO)
+    def key(self) -> Key:
+        return self.entry.venue, self.entry.symbol
 
     def live_legs(self) -> list[ExecutionOrder]:
         return [leg for leg in self.legs if not leg.is_done]
 
 
+@dataclass
+class Leaving:
+    """A holding on its way out while the emergency stop is latched."""
+
+    closing: ExecutionOrder | None = None
+    pause: Pause = field(default_factory=lambda: Pause(most=8))
+    error: str = ""  # why the last attempt could not be sent
+    busy: bool = False
+
+
 class Protector:
     """Parameters
     ----------
-    place : sends an order through all checks; False if it was refused or could not be sent.
+    place : sends an order through all checks; says why it was refused or could not be sent, or "".
+    cancel : asks for the cancel of an order, with a reason.
     at : sets a timer. retry_s : pause after an exit that found nobody to trade with; doubles with
-    each further one, up to 64 times.
+    each further one, up to 64 times (8 times after an emergency stop).
     """
 
     def __init__(
@@ -68,18 +103,23 @@ class Protector:
         tracker: PositionTracker,
         clock: Clock,
         place: Place,
+        cancel: Cancel,
         at: At,
         *,
         retry_s: float = 1.0,
     ) -> None:
         self.orders, self.tracker, self.clock = orders, tracker, clock
-        self.place, self.at, self.retry_ns = place, at, round(retry_s * NS_PER_S)
+        self.place, self.cancel, self.at = place, cancel, at
+        self.retry_ns = round(retry_s * NS_PER_S)
         self.plans: list[Plan] = []
+        self.latched = False
+        self.leaving: dict[Key, Leaving] = {}
+        self._known: dict[str, Plan] = {}  # every plan ever, by its entry: fills may come late
 
     def watch(self, entry: ExecutionOrder, stop: Decimal | None, target: Decimal | None) -> None:
         """Protect what `entry` will fill; to be called before it is sent."""
         if stop is not None or target is not None:
-            self.plans.append(Plan(entry=entry, stop=stop, target=target))
+            self._take(Plan(entry=entry, stop=stop, target=target))
 
     def restore(self, found: Recovery) -> None:
         """Take up the protection of entries that a journal knows, with the exits it knows."""
@@ -88,20 +128,20 @@ class Protector:
             entry = by_id.get(order_id)
             if entry is None or entry.reduce_only or (stop is None and target is None):
                 continue
-            sent = [o for o in found.orders if o.parent_order_id == order_id and o.reduce_only]
             plan = Plan(entry=entry, stop=stop, target=target)
-            plan.exits = {order.client_order_id: order for order in sent}
+            sent = [o for o in found.orders if o.parent_order_id == order_id and o.reduce_only]
             plan.legs = [order for order in sent if not order.is_done]
-            if not entry.is_done or self.need(plan):
-                self.plans.append(plan)
+            self._take(plan)
+            self._settled(plan)
 
-    def release(self, venue: str = "", symbol: str = "") -> None:
-        """Forget plans (all, or of one symbol); their orders are left to the caller."""
-        self.plans = [
-            plan
-            for plan in self.plans
-            if (venue and plan.entry.venue != venue) or (symbol and plan.entry.symbol != symbol)
-        ]
+    def _take(self, plan: Plan) -> None:
+        self.plans.append(plan)
+        self._known[plan.entry.client_order_id] = plan
+
+    def unlatch(self) -> None:
+        """Protect again what is still held, instead of closing it."""
+        self.latched = False
+        self.at(self.clock.now_ns(), self.review)
 
     def covering(self, venue: str, symbol: str) -> list[ExecutionOrder]:
         """Live exits of a symbol's plans."""
@@ -112,28 +152,100 @@ class Protector:
             for leg in plan.live_legs()
         ]
 
-    def review(self, touched: set[tuple[str, str]] | None = None) -> None:
-        """Bring the plans of `touched` (venue, symbol) in line; work is done in the background."""
+    def review(self, touched: set[Key] | None = None) -> None:
+        """Bring what is held in `touched` (venue, symbol) in line, in the background."""
+        for held in self.tracker.open_positions():
+            key = held.venue, held.symbol
+            if touched is None or key in touched:
+                self._revive(key)
+                if self.latched:
+                    self.orders.tasks.spawn(self.leave(held))
         for plan in list(self.plans):
-            if touched is None or (plan.entry.venue, plan.entry.symbol) in touched:
+            if touched is None or plan.key in touched:
                 plan.again = True
                 if not plan.busy and not self._settled(plan):
                     plan.busy = True
                     self.orders.tasks.spawn(self._work(plan))
 
+    def _revive(self, key: Key) -> None:
+        """An entry that had ended without a fill may have one after all."""
+        for order_id in self.tracker.lots(*key):
+            plan = self._known.get(order_id)
+            if plan is not None and plan not in self.plans:
+                self.plans.append(plan)
+
+    # -- getting out ------------------------------------------------------------------------
+
+    async def leave(self, held: Position) -> None:
+        """While latched: cancel what is live in the symbol and close the holding at market. One
+        attempt at a time; an attempt that came to nothing is repeated, with pauses."""
+        way = self.leaving.setdefault((held.venue, held.symbol), Leaving())
+        if way.busy:
+            return
+        way.busy = True
+        try:
+            while self.latched and held.quantity and self._may_go(way, held):
+                error = await self._go(way, held)
+                if error:
+                    if error != way.error:
+                        text = f"{held.quantity} {held.symbol} could not be closed ({error})"
+                        self.orders.alarm("not_closed", text)
+                    self._wait(way.pause, (held.venue, held.symbol))
+                way.error = error
+        finally:
+            way.busy = False
+
+    def _may_go(self, way: Leaving, held: Position) -> bool:
+        if way.closing is not None:
+            if not way.closing.is_done:
+                return False  # its end leads back here
+            if way.closing.filled_quantity:
+                way.pause.end()
+            else:
+                self._wait(way.pause, (held.venue, held.symbol))
+            way.closing = None
+        return self.clock.now_ns() >= way.pause.until_ns
+
+    async def _go(self, way: Leaving, held: Position) -> str:
+        """Why it could not be sent, or ""."""
+        try:
+            # While nothing can be written no close can be sent: then what protects has to stay.
+            self.orders.recorder.flush()
+            await self._cancel(self.orders.open_orders(held.venue, held.symbol), "emergency_stop")
+            quantity = held.quantity
+            if not quantity:
+                return ""
+            order = ExecutionOrder(
+                symbol=held.symbol,
+                side=Side.SELL if quantity > 0 else Side.BUY,
+                order_type=OrderType.MARKET,
+                quantity=abs(quantity),
+                reduce_only=True,
+                reason="emergency_stop",
+                venue=held.venue,
+            )
+            error = await self.place(order)
+        except StopTrading as stopped:
+            return str(stopped)
+        if not error:
+            way.closing = order
+        return error
+
+    def _wait(self, pause: Pause, key: Key) -> None:
+        until_ns = pause.lengthen(self.clock.now_ns(), self.retry_ns)
+        self.at(until_ns, lambda: self.review({key}))
+
     # -- one plan ---------------------------------------------------------------------------
 
     def need(self, plan: Plan) -> Decimal:
-        """What has to be covered: filled by the entry, not yet exited, and still held."""
-        entry = plan.entry
-        held = self.tracker.quantity(entry.venue, entry.symbol) * entry.side.sign
-        return max(ZERO, min(entry.filled_quantity - plan.exited, held))
+        """What has to be covered: what the entry filled and is still held."""
+        return self.tracker.lots(*plan.key).get(plan.entry.client_order_id, ZERO)
 
     def _settled(self, plan: Plan) -> bool:
         """Nothing to do now; ends plans that are over."""
         need, live = self.need(plan), plan.live_legs()
         if need > 0:
-            return not plan.failed and self._covers(plan, live, need)
+            return self.latched or (not plan.failed and self._covers(plan, live, need))
         closing = plan.closing is not None and not plan.closing.is_done
         if not live and not closing and plan.entry.is_done and plan in self.plans:
             self.plans.remove(plan)
@@ -158,10 +270,13 @@ class Protector:
             await self._cancel(live, "position_closed")
             self._settled(plan)
             return
+        if self.latched:
+            return
+        if need > plan.seen:
+            plan.pause.end()  # the entry filled more: that is new, and bare
+        plan.seen = need
         self._inspect(plan)
-        now_ns = self.clock.now_ns()
-        if now_ns < plan.not_before_ns:
-            self.at(plan.not_before_ns, lambda: self.review(_key(plan)))
+        if self.clock.now_ns() < plan.pause.until_ns:
             return
         if not plan.failed and not self._covers(plan, live, need):
             await self._arm(plan, need)
@@ -176,17 +291,18 @@ class Protector:
             ended.append(plan.closing)
             plan.closing = None
         plan.legs = [leg for leg in plan.legs if not leg.is_done]
+        unfilled = None
         for leg in ended:
             if leg.status in (_S.REJECTED, _S.REFUSED) and leg.order_type is not OrderType.MARKET:
                 self._fail(plan, leg.reason)
             elif leg.filled_quantity:
-                plan.tries = 0
+                plan.pause.end()
             elif leg.reason not in _EXPECTED:
-                plan.not_before_ns = self.clock.now_ns() + self.retry_ns
-                text = (
-                    f"an exit ended {leg.status.value} ({leg.reason}) without a fill; trying again"
-                )
-                self.orders.alarm("exit_unfilled", text, leg)
+                unfilled = leg
+        if unfilled is not None:
+            self._wait(plan.pause, plan.key)
+            text = f"an exit ended {unfilled.status.value} ({unfilled.reason}) without a fill"
+            self.orders.alarm("exit_unfilled", f"{text}; trying again", unfilled)
 
     def _fail(self, plan: Plan, reason: str) -> None:
         if not plan.failed:
@@ -202,8 +318,9 @@ class Protector:
         if plan.target is not None:
             pair.append(self._exit(plan, OrderType.LIMIT, need, group, price=plan.target))
         for leg in pair:
-            if not await self.place(leg):
-                self._fail(plan, leg.reason)
+            error = await self.place(leg)
+            if error:
+                self._fail(plan, error)
                 break
             plan.legs.append(leg)
         held = self.tracker.get_position(plan.entry.symbol, plan.entry.venue)
@@ -215,15 +332,13 @@ class Protector:
         if plan.closing is not None:
             return
         order = self._exit(plan, OrderType.MARKET, need, "")
-        if await self.place(order):
+        error = await self.place(order)
+        if not error:
             plan.closing = order
             return
-        text = (
-            f"{need} {order.symbol} is unprotected: the closing order failed too ({order.reason})"
-        )
+        text = f"{need} {order.symbol} is unprotected: the closing order failed too ({error})"
         self.orders.alarm("unprotected", text, order)
-        plan.not_before_ns = self.clock.now_ns() + self.retry_ns
-        self.at(plan.not_before_ns, lambda: self.review(_key(plan)))
+        self._wait(plan.pause, plan.key)
 
     def _exit(
         self,
@@ -236,7 +351,7 @@ class Protector:
         stop: Decimal | None = None,
     ) -> ExecutionOrder:
         entry = plan.entry
-        order = ExecutionOrder(
+        return ExecutionOrder(
             symbol=entry.symbol,
             side=Side.SELL if entry.side is Side.BUY else Side.BUY,
             order_type=kind,
@@ -250,13 +365,7 @@ class Protector:
             signal_id=entry.signal_id,
             venue=entry.venue,
         )
-        plan.exits[order.client_order_id] = order
-        return order
 
     async def _cancel(self, orders: list[ExecutionOrder], reason: str) -> None:
         for order in orders:
-            await self.orders.cancel_order(order, reason=reason)
-
-
-def _key(plan: Plan) -> set[tuple[str, str]]:
-    return {(plan.entry.venue, plan.entry.symbol)}
+            await self.cancel(order, reason)

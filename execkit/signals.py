@@ -45,6 +45,23 @@ def order_of(signal: TradingSignal, venue: str, tracker: PositionTracker) -> Exe
     )
 
 
+def check_exits(signal: TradingSignal, order: ExecutionOrder, market: Decimal | None) -> None:
+    """Raise `InvalidInput` if an exit would fire as soon as `order` has filled: the fill is at the
+    market, or at the order's price where that is better. market : None is not checked."""
+    if market is None:
+        return
+    sign = order.side.sign
+    best = min if sign > 0 else max
+    entry = market if order.price is None else best(order.price, market)
+    for name, level, better in (
+        ("stop_loss", signal.stop_loss, -sign),
+        ("take_profit", signal.take_profit, sign),
+    ):
+        if level is not None and (level - entry) * better <= 0:
+            where = "above" if better > 0 else "below"
+            raise InvalidInput(name, level, f"must be {where} {entry}, or it fires at once")
+
+
 def new_order(
     symbol: str,
     side: Side,
