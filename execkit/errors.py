@@ -39,9 +39,11 @@ class InvalidInput(FixRequest):
     """
 
     def __init__(self, field: str, value: object, fix: str, *, row: int | None = None) -> None:
-        shown = repr(value)
+        # a numpy scalar reads as the number that it is
+        number = type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0
+        shown = repr(value.item() if number else value)  # type: ignore[attr-defined]
         shown = shown if len(shown) <= 80 else shown[:77] + "..."
-        where = "" if row is None else f" in row {row}"
+        where = "" if row is None else f" in row {row} (from 0)"
         super().__init__(f"{field} = {shown}{where}: {fix}")
         self.field, self.value, self.fix, self.row = field, value, fix, row
 

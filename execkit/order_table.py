@@ -121,7 +121,9 @@ def _frame(orders: object) -> pd.DataFrame:
     if isinstance(orders, pd.DataFrame):
         frame = orders
     elif isinstance(orders, Mapping):
-        frame = pd.DataFrame(dict(orders))
+        # one order is a table too
+        columns = {name: v if np.ndim(v) else [v] for name, v in orders.items()}
+        frame = pd.DataFrame(columns)
     elif isinstance(orders, Iterable) and not isinstance(orders, (str, bytes)):
         # as objects: one order without a time must not turn the times of the others into floats
         frame = pd.DataFrame(list(orders), dtype=object)
@@ -135,6 +137,8 @@ def _frame(orders: object) -> pd.DataFrame:
         if name not in COLUMNS and name != "time":
             near = difflib.get_close_matches(str(name), COLUMNS, 1, 0.5)
             hint = f"rename it to {near[0]!r}, or drop it" if near else "drop it"
+            if str(name).startswith("Unnamed"):
+                hint = "it is pandas' index; write the file with index=False"
             raise InvalidInput("column", str(name), f"is not a column of orders: {hint}")
     if "time" in frame and "ts_ns" in frame:
         raise InvalidInput("column", "time", "give either time or ts_ns, not both")

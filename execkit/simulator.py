@@ -67,6 +67,7 @@ def simulate(
     When it lies: see the end of `execkit.models`. Orders do not move the market.
     """
     model = fill_model(fill)
+    _check_types(market, fee, latency, seed)
     table = read_orders(orders, market.symbols)
     start = _positions(initial_positions or {}, market)
     delays = latency or LatencyModel()
@@ -86,6 +87,19 @@ def simulate(
     )
     show = len(table) > 50_000 if progress is None else bool(progress)
     return run_request(request, model, show=show)
+
+
+def _check_types(market: object, fee: object, latency: object, seed: object) -> None:
+    """The arguments are what their names say, before any of them is used."""
+    wanted = (
+        ("market", market, MarketData, "pass a MarketData: MarketData.load(path)"),
+        ("fee", fee, (FeeModel, type(None)), "pass a FeeModel(taker_bps=...)"),
+        ("latency", latency, (LatencyModel, type(None)), "pass a LatencyModel(entry_ns=...)"),
+        ("seed", seed, int, "pass a whole number"),
+    )
+    for name, value, kind, fix in wanted:
+        if not isinstance(value, kind):
+            raise InvalidInput(name, value, fix)
 
 
 def run_request(request: Request, model: FillModel, *, show: bool = False) -> SimulationResult:
@@ -193,9 +207,18 @@ def _check_span(table: OrderTable, rows: np.ndarray, market: SymbolTape) -> None
         raise InvalidInput(
             "ts_ns",
             int(ts[row]),
-            f"is outside the {market.fidelity} of {market.symbol}, which spans {first} to {last}",
+            f"is outside the {market.fidelity} of {market.symbol}, which spans {first} to {last}"
+            + _unit_hint(int(ts[row]), first),
             row=int(rows[row]),
         )
+
+
+def _unit_hint(ts_ns: int, first_ns: int) -> str:
+    """What to say of a time that is off by a thousand or more: it was not nanoseconds."""
+    for power, unit in ((10**9, "seconds"), (10**6, "milliseconds"), (10**3, "microseconds")):
+        if ts_ns > 0 and 0.5 < ts_ns * power / max(first_ns, 1) < 2:
+            return f"; it looks like {unit}, and ts_ns is nanoseconds"
+    return ""
 
 
 def _on_grid(table: OrderTable, rows: np.ndarray, name: str, market: SymbolTape) -> np.ndarray:

@@ -115,7 +115,10 @@ def random_orders(
         for name, share in zip(names, shares, strict=True)
         if share
     ]
-    return pd.concat(frames).sort_values("ts_ns", kind="stable", ignore_index=True)
+    orders = pd.concat(frames).sort_values("ts_ns", kind="stable", ignore_index=True)
+    # small lots and few moments can draw one order twice, and both are meant
+    orders["client_order_id"] = [f"r{i:07d}" for i in range(n)]
+    return orders
 
 
 def passive_orders(

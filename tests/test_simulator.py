@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import execkit as ek
-from execkit.errors import InvalidInput
+from execkit.errors import InvalidData, InvalidInput
 from execkit.models import FeeTier
 
 MINUTE = 60_000_000_000
@@ -359,3 +359,35 @@ def test_a_result_names_the_costs_that_it_took_to_be_free() -> None:
         latency=ek.LatencyModel(entry_ns=1),
     )
     assert paid.summary()["assumed_free"] == []
+
+
+@pytest.mark.parametrize(
+    "column, value", [("open", 0.0), ("close", -3.0), ("low", float("nan")), ("high", 1.0)]
+)
+def test_a_market_with_prices_that_nothing_trades_at_is_refused(column: str, value: float) -> None:
+    """A fill at 0, below 0 or at NaN would be a number made of nothing."""
+    frame = bars().bars.frame().drop(columns=["time", "symbol", "venue"])  # type: ignore[union-attr]
+    frame.loc[3, column] = value
+    broken = ek.MarketData.from_bars(frame, symbol="BTCUSDT", interval="1m")
+
+    with pytest.raises(InvalidData, match=rf"first at ts_ns {3 * MINUTE} .*{column}"):
+        ek.simulate([order(ts_ns=MINUTE)], broken)
+
+
+def test_arguments_of_the_wrong_kind_are_named() -> None:
+    """A number for a model, a path for a market, times in milliseconds."""
+    for name, value in (("fee", 3), ("latency", 40), ("seed", "a")):
+        with pytest.raises(InvalidInput, match=name):
+            ek.simulate([order()], book(), **{name: value})
+    with pytest.raises(InvalidInput, match="pass a MarketData"):
+        ek.simulate([order()], "data.parquet")  # type: ignore[arg-type]
+    late = pd.Timestamp("2024-08-08", tz="UTC").as_unit("ns").value
+    frame = bars().bars.frame().drop(columns=["time", "symbol", "venue"])  # type: ignore[union-attr]
+    frame["ts_ns"] = late + np.arange(20) * MINUTE
+    recent = ek.MarketData.from_bars(frame, symbol="BTCUSDT")
+    with pytest.raises(InvalidInput, match="looks like milliseconds"):
+        ek.simulate([order(ts_ns=late // 10**6)], recent)
+
+
+def test_one_order_may_be_a_plain_mapping() -> None:
+    assert len(ek.simulate(order(), book()).orders) == 1

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from execkit.domain import Instrument
-from execkit.errors import InvalidInput
+from execkit.errors import InvalidData, InvalidInput
 from execkit.instruments import Units, units_of
 from execkit.market import MarketData
 from execkit.matching import state as st
@@ -73,6 +73,9 @@ def build_tape(market: MarketData, symbol: str, fidelity: str = "auto") -> Symbo
         prints = _table(market, "prints", symbol)
     if prints is not None and "off_book" in prints:
         prints = prints.cut(prints["off_book"] == 0)
+    for table in (main, prints):
+        if table is not None and table.kind != "quotes":
+            _check_prices(table, symbol)
     if kind == "bars":
         tape = _bars(main, units, market.bar_interval_ns.get(symbol))
     else:
@@ -82,6 +85,26 @@ def build_tape(market: MarketData, symbol: str, fidelity: str = "auto") -> Symbo
     return SymbolTape(
         symbol, kind, instrument, units, tape, levels, venue, symbol in market.inferred
     )
+
+
+def _check_prices(table: Table, symbol: str) -> None:
+    """Refuse prices that nothing can trade at: a fill at 0 or NaN is not a fill."""
+    names = ("open", "high", "low", "close") if table.kind == "bars" else ("price",)
+    bad = np.zeros(len(table), dtype=bool)
+    for name in names:
+        bad |= ~(np.isfinite(table[name]) & (table[name] > 0))
+    if table.kind == "bars":
+        bad |= (table["high"] < np.maximum(table["open"], table["close"])) | (
+            table["low"] > np.minimum(table["open"], table["close"])
+        )
+    if bad.any():
+        first = int(np.argmax(bad))
+        values = ", ".join(f"{name} {table[name][first]:g}" for name in names)
+        raise InvalidData(
+            f"the {table.kind} of {symbol} have {int(bad.sum()):,} rows that nothing can trade at, "
+            f"the first at ts_ns {int(table['ts_ns'][first])} ({values}): leave such rows out "
+            "before simulating; MarketData.check() lists what else is doubtful"
+        )
 
 
 def _span(market: MarketData, kind: str, symbol: str) -> int | None:
