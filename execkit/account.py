@@ -120,6 +120,11 @@ class Account:
                 return price
         return None
 
+    def known_rates(self) -> dict[str, Decimal]:
+        """`rate` of every coin that has one."""
+        found = {coin: rate for coin in self._pairs if (rate := self.rate(coin)) is not None}
+        return {**found, **self.rates}
+
     def valuation(self) -> Valuation:
         """Positions, open and closed, in the account's currency."""
         value = self.tracker.valuation(self.currency, self.rates or None)
@@ -132,7 +137,15 @@ class Account:
         if value.unpriced:
             coins = ", ".join(value.unpriced)
             return None, f"{coins} has no price in {self.currency}; pass rates={{...}}"
+        blind = self.unmarked()
+        if blind:
+            return None, f"{', '.join(blind)} is held and has no price yet"
         return self.starting_equity + value.total, ""
+
+    def unmarked(self) -> list[str]:
+        """Symbols held at these venues without a price so far: after a restart, before the data."""
+        held = self.tracker.open_positions()
+        return [p.symbol for p in held if p.current_price is None and p.venue in self.venues]
 
     def snapshot(self, order: ExecutionOrder, *, exposure: bool) -> AccountSnapshot:
         """What the limits see. exposure : whether to sum up the worst case of all symbols.

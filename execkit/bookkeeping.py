@@ -119,7 +119,7 @@ class Bookkeeper:
         """Mark positions, tell the guard, and record equity where it changed."""
         self.account.mark()
         value = self.account.valuation()
-        if value.unpriced:
+        if value.unpriced or self.account.unmarked():
             return  # equity is not known, and the guard says so when it is asked
         equity = self.account.starting_equity + value.total
         self.guard.update_equity(equity)

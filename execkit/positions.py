@@ -302,11 +302,14 @@ class PositionTracker:
         return value
 
     def get_portfolio_stats(
-        self, starting_equity: Decimal | None = None, rates: Mapping[str, Decimal] | None = None
+        self,
+        starting_equity: Decimal | None = None,
+        rates: Mapping[str, Decimal] | None = None,
+        currency: str = "",
     ) -> dict[str, object]:
-        """The guide's portfolio figures, as floats in the account currency; exact values are in
-        `valuation`. `equity` is None without `starting_equity`, and where a rate is missing."""
-        value = self.valuation(rates=rates)
+        """The guide's portfolio figures, as floats in `currency` (see `valuation`, which has the
+        exact ones). `equity` is None without `starting_equity`, and where a rate is missing."""
+        value = self.valuation(currency, rates)
         opened = self.open_positions()
         wins = sum(1 for trip in self.history if trip.realised_pnl > 0)
         whole = starting_equity is not None and not value.unpriced
