@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from execkit import records
@@ -19,7 +19,10 @@ Touched = set[tuple[str, str]]
 
 
 class Bookkeeper:
-    """The one writer's hand: applies updates in the order given."""
+    """The one writer's hand: applies updates in the order given.
+
+    on_error : told of each error while applying. It must see to it that trading stops.
+    """
 
     def __init__(
         self,
@@ -28,9 +31,10 @@ class Bookkeeper:
         tracker: PositionTracker,
         guard: RiskGuard,
         monitor: OrderMonitor,
+        on_error: Callable[[Exception], None],
     ) -> None:
         self.account, self.orders, self.tracker = account, orders, tracker
-        self.guard, self.monitor = guard, monitor
+        self.guard, self.monitor, self.on_error = guard, monitor, on_error
         self._recorder = orders.recorder
         self._arrivals: dict[str, Quote] = {}
         self._equity: tuple[Decimal, Decimal] | None = None
@@ -52,7 +56,10 @@ class Bookkeeper:
 
         def listen(update: VenueUpdate) -> None:
             if update.kind is UpdateKind.ACCEPTED:
-                self._note_arrival(venue, update.client_order_id)
+                try:
+                    self._note_arrival(venue, update.client_order_id)
+                except Exception as error:  # noqa: BLE001 - the order did arrive, seen or not
+                    self.on_error(error)
             enqueue(update)
 
         return listen
@@ -73,30 +80,39 @@ class Bookkeeper:
 
     def apply(self, batch: list[VenueUpdate]) -> Touched:
         """Apply updates that are due; return the (venue, symbol) they concern. Nothing is durable
-        and nobody is told before `commit`."""
+        and nobody is told before `commit`. What cannot be applied goes to `on_error`, and the
+        updates behind it are applied all the same."""
         touched: Touched = set()
-        filled = False
         for update in batch:
-            outcome = self.orders.apply(update)
-            order, fill = outcome.order, outcome.fill
-            if order is not None:
-                touched.add((order.venue, order.symbol))
-            quote = self._arrivals.pop(update.client_order_id, None)
-            if quote is not None and order is not None:
-                body = records.quote(quote, order.venue, "arrival", order.client_order_id)
-                self._recorder.add("quote", body, update.local_ts_ns)
-            if fill is not None:
-                filled = True
-                self._filled_at.setdefault((fill.venue, fill.symbol), []).append(fill.venue_ts_ns)
-                touched.add((fill.venue, fill.symbol))
-                held = self.tracker.apply(fill)
-                if order is not None:
-                    held.strategy_id = order.strategy_id or held.strategy_id
-                    self.monitor.filled(order, fill)
-                self._recorder.add("position", records.position(held), update.local_ts_ns)
-        if filled:
-            self.value(batch[-1].local_ts_ns)
+            try:
+                self._apply(update, touched)
+            except Exception as error:  # noqa: BLE001 - the updates behind it moved money too
+                self.on_error(error)
+        if any(update.fill is not None for update in batch):
+            try:
+                self.value(batch[-1].local_ts_ns)
+            except Exception as error:  # noqa: BLE001 - a fill counts whatever it is worth
+                self.on_error(error)
         return touched
+
+    def _apply(self, update: VenueUpdate, touched: Touched) -> None:
+        outcome = self.orders.apply(update)
+        order, fill = outcome.order, outcome.fill
+        if order is not None:
+            touched.add((order.venue, order.symbol))
+        quote = self._arrivals.pop(update.client_order_id, None)
+        if quote is not None and order is not None:
+            body = records.quote(quote, order.venue, "arrival", order.client_order_id)
+            self._recorder.add("quote", body, update.local_ts_ns)
+        if fill is None:
+            return
+        self._filled_at.setdefault((fill.venue, fill.symbol), []).append(fill.venue_ts_ns)
+        touched.add((fill.venue, fill.symbol))
+        held = self.tracker.apply(fill)
+        if order is not None:
+            held.strategy_id = order.strategy_id or held.strategy_id
+            self.monitor.filled(order, fill)
+        self._recorder.add("position", records.position(held), update.local_ts_ns)
 
     def commit(self) -> None:
         """Make what was applied durable, then tell who listens. Raises `StopTrading`."""

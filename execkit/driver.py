@@ -221,16 +221,21 @@ class Driver:
         await self.tasks.settle()
         self._write()
 
+    def _advance_all(self, until_ns: int) -> None:
+        for venue in self.paper:
+            while venue.advance(until_ns) < until_ns:
+                pass
+
     async def _run(self) -> None:
         while True:
             now_ns = self.clock.now_ns()
-            for venue in self.paper:
-                while venue.advance(now_ns) < now_ns:
-                    pass
-            try:
-                self._write()
-            except Exception:  # noqa: BLE001 - fills must go on being applied after any fault
-                _log.exception("the writer failed on an update")
+            for work in (lambda: self._advance_all(self.clock.now_ns()), self._write):
+                try:
+                    work()
+                except Exception as error:  # noqa: BLE001 - fills must go on being applied
+                    _log.exception("the writer failed")
+                    if self.tasks.on_error is not None:
+                        self.tasks.on_error(error)
             due = min(self._next_due(timers=True), now_ns + round(self.tick_s * NS_PER_S))
             self._wake.clear()
             left_s = (due - self.clock.now_ns()) / NS_PER_S

@@ -7,6 +7,7 @@ does about it (protection, timeouts, closing) goes through the same checks as a 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,10 @@ from execkit import emergency, records
 from execkit.account import Account
 from execkit.bookkeeping import Bookkeeper
 from execkit.clock import NS_PER_S, Clock
-from execkit.domain import ExecutionOrder, Position, TradingSignal
+from execkit.domain import ExecutionOrder, TradingSignal
 from execkit.driver import Driver, OnTime, default_clock, open_markets
-from execkit.errors import FixRequest, InvalidInput, StopTrading
+from execkit.errors import FixRequest, InvalidInput
+from execkit.frames import EngineView
 from execkit.gate import ExecutionResult, Gate, checked
 from execkit.journal import Journal
 from execkit.monitor import OrderMonitor
@@ -41,10 +43,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ExecutionEngine", "ExecutionResult"]
 
+_log = logging.getLogger(__name__)
 _S = ExecutionStatus
 
 
-class ExecutionEngine:
+class ExecutionEngine(EngineView):
     """Parameters
     ----------
     exchanges : venues by the name that signals are routed with.
@@ -98,7 +101,7 @@ class ExecutionEngine:
         self._interval_ns = _ns(equity_interval_s, "equity_interval_s")
         self._valuing = False
         self.total_signals = self.successful_executions = 0
-        self.failure: StopTrading | None = None
+        self.failure: Exception | None = None
         venues = list(self.exchanges.values())
         if group_commit and not all(isinstance(venue, ReplayVenue) for venue in venues):
             raise InvalidInput("group_commit", group_commit, "only replays may delay durability")
@@ -130,6 +133,7 @@ class ExecutionEngine:
             self.position_tracker,
             self.risk_guard,
             self.order_monitor,
+            self._broke,
         )
         self.gate = Gate(
             self.exchanges, self.account, self.books, self._driver, timeout_ns=timeout_ns
@@ -231,22 +235,31 @@ class ExecutionEngine:
 
     def _apply(self, batch: list[VenueUpdate]) -> None:
         touched = self.books.apply(batch)
-        try:
-            self.books.commit()
-        except StopTrading as error:
-            self.failure = error
-            self._fail(error)
-        self.protector.review(touched)
+        for step in (self.books.commit, lambda: self.protector.review(touched)):
+            try:
+                step()
+            except Exception as error:  # noqa: BLE001 - what is held is protected all the same
+                self._broke(error)
         if not self._valuing:
             self._value_later(bool(self.position_tracker.open_positions()))
+
+    def _broke(self, error: Exception) -> None:
+        """The writer itself failed: halt, tell a human, and let `replay` raise it at its end."""
+        _log.error("an update could not be dealt with", exc_info=error)
+        if self.failure is None:
+            self.order_manager.alarm("engine_fault", f"{type(error).__name__}: {error}")
+        self.failure = error
+        self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         """Something of the engine's own broke: no new risk until a human has looked."""
         self.risk_guard.halt(f"{type(error).__name__}: {error}")
 
     def _value(self) -> None:
-        self.books.value(self.clock.now_ns())
-        self._value_later(bool(self.position_tracker.open_positions()))
+        try:
+            self.books.value(self.clock.now_ns())
+        finally:  # a market that cannot be seen now may be seen later
+            self._value_later(bool(self.position_tracker.open_positions()))
 
     def _value_later(self, wanted: bool) -> None:
         self._valuing = wanted
@@ -343,48 +356,12 @@ class ExecutionEngine:
         self.books.commit()
 
     def deactivate_circuit_breaker(self) -> None:
-        """Close the breaker, and end the halt of an emergency stop."""
+        """Close the breaker, and end the halt of an emergency stop or of a failure."""
+        self.failure = None
         self.risk_guard.deactivate_circuit_breaker()
         self.risk_guard.resume()
         self.protector.unlatch()
         self.books.commit()
-
-    # -- looking ----------------------------------------------------------------------------
-
-    @property
-    def positions(self) -> list[Position]:
-        """Open positions."""
-        return self.position_tracker.open_positions()
-
-    @property
-    def orders(self) -> dict[str, ExecutionOrder]:
-        """All orders of this run, by id."""
-        return self.order_manager.orders
-
-    def get_performance_metrics(self) -> dict[str, Any]:
-        """The guide's nested figures; None where nothing was measured."""
-        equity, _ = self.account.equity()
-        total, good = self.total_signals, self.successful_executions
-        stats = self.position_tracker.get_portfolio_stats(
-            self.account.starting_equity, self.account.rates
-        )
-        return {
-            "engine": {
-                "mode": self.mode.value,
-                "run_id": self.run_id,
-                "total_signals": total,
-                "successful_executions": good,
-                "success_rate": 100 * good / total if total else None,
-                "equity": None if equity is None else float(equity),
-                "starting_equity": float(self.account.starting_equity),
-                "account_currency": self.account.currency or None,
-                "open_orders": len(self.order_manager.ledger.live),
-                "alarms": len(self.order_manager.alarms),
-            },
-            "positions": stats,
-            "risk": self.risk_guard.get_risk_status(),
-            "monitoring": self.order_monitor.get_metrics_summary(),
-        }
 
 
 def _ns(seconds: float, name: str) -> int:

@@ -6,7 +6,7 @@ Routing, the instrument's grid, the risk checks, the journal, and only then the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from execkit.account import Account, reference_of
 from execkit.bookkeeping import Bookkeeper, fit
@@ -14,6 +14,7 @@ from execkit.clock import Clock
 from execkit.domain import ExecutionOrder, Position, TradingSignal
 from execkit.driver import Driver
 from execkit.errors import FixRequest, InvalidInput
+from execkit.frames import table_html
 from execkit.monitor import OrderMonitor
 from execkit.orders import OrderManager, instrument_of
 from execkit.positions import PositionTracker
@@ -21,7 +22,7 @@ from execkit.protection import Protector
 from execkit.risk import Approved, Refused, RiskGuard
 from execkit.signals import NoPosition, check_exits, new_order
 from execkit.snapshot import AccountSnapshot
-from execkit.venues.base import Venue
+from execkit.venues.base import Quote, Venue
 from execkit.words import ExecutionMode, ExecutionStatus, Side
 
 _S = ExecutionStatus
@@ -31,7 +32,8 @@ _S = ExecutionStatus
 class ExecutionResult:
     """What became of a request. success : the order was sent and not turned down.
 
-    position : the open position in the symbol afterwards, None if there is none (yet). code : why
+    position : the open position in the symbol afterwards, None if there is none (yet): a copy, it
+    does not move on (see `ExecutionEngine.positions`). code : why
     not, as a closed word: a refusal's code, invalid_input, no_position, rejected, expired,
     canceled, unknown (sent, no answer: it is looked up, do not send again).
     """
@@ -47,6 +49,23 @@ class ExecutionResult:
     def of(cls, error: FixRequest, order: ExecutionOrder | None = None) -> ExecutionResult:
         code = "no_position" if isinstance(error, NoPosition) else "invalid_input"
         return cls(success=False, order=order, error=str(error), code=code)
+
+    def _repr_html_(self) -> str:
+        order, held = self.order, self.position
+        rows: list[tuple[str, object]] = [("success", "yes" if self.success else "no")]
+        if self.code:
+            rows += [("code", self.code), ("error", self.error)]
+        if order is not None:
+            price = order.average_filled_price
+            filled = f"{order.filled_quantity} of {order.quantity}"
+            rows += [
+                ("order", f"{order.side.value} {order.symbol} {order.order_type.value}"),
+                ("status", order.status.value),
+                ("filled", filled if price is None else f"{filled} at {price:f}"),
+            ]
+        if held is not None:
+            rows.append(("position", f"{held.quantity} {held.symbol} at {held.average_price:f}"))
+        return table_html(rows)
 
 
 class Gate:
@@ -104,7 +123,7 @@ class Gate:
             order.validate()
             self.orders.ledger.must_be_new(order)
             instrument = instrument_of(order, venue)
-            quote = venue.quote(order.symbol)
+            quote = self._quote(venue, order)
             fit(order, instrument, reference_of(quote))
             if signal is not None and not order.reduce_only:
                 check_exits(signal, order, reference_of(quote))
@@ -126,6 +145,14 @@ class Gate:
         if self.timeout_ns and not is_exit:
             self.driver.at(order.created_ts_ns + self.timeout_ns, lambda: self._time_out(order))
         return self.result(order)
+
+    def _quote(self, venue: Venue, order: ExecutionOrder) -> Quote | None:
+        """None where the feed fails: what opens is refused without a price, an exit needs none."""
+        try:
+            return venue.quote(order.symbol)
+        except Exception as error:  # noqa: BLE001 - whatever broke the feed, exits must go out
+            self.orders.alarm("no_quote", f"{type(error).__name__}: {error}", order)
+            return None
 
     async def place_exit(self, order: ExecutionOrder) -> ExecutionResult:
         """Send an order of the engine's own to `order.venue`."""
@@ -171,12 +198,13 @@ class Gate:
 
     def result(self, order: ExecutionOrder) -> ExecutionResult:
         """The outcome so far; an order that ended without any fill is no success."""
+        held = self.tracker.get_position(order.symbol, order.venue)
         failed = order.status in (_S.UNKNOWN, _S.REJECTED)
         failed = failed or (order.is_done and not order.filled_quantity)
         return ExecutionResult(
             success=not failed,
             order=order,
-            position=self.tracker.get_position(order.symbol, order.venue),
+            position=None if held is None else replace(held, fees=dict(held.fees)),
             error=f"{order.status.value}: {order.reason}" if failed else "",
             code=order.status.value if failed else "",
         )

@@ -57,6 +57,11 @@ class OrderLedger:
         self._value: dict[str, Decimal] = {}  # sum of q * price; of q / price for inverse
         self._fills: dict[tuple[str, str, str], Fill] = {}
 
+    @property
+    def fills(self) -> list[Fill]:
+        """Every fill applied or handed on, in the order of hearing."""
+        return list(self._fills.values())
+
     def must_be_new(self, order: ExecutionOrder) -> None:
         """`InvalidInput` if the order's id was used before: it may be live, or done for good."""
         if order.client_order_id in self.orders:

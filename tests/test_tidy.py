@@ -34,7 +34,7 @@ LAYERS = (
     "simulator results algos sample toy "
     "store schema ingest ingest_sql storefile",
     "dashboards outlets orders",
-    "monitor driver account bookkeeping signals protection gate emergency",
+    "monitor driver frames account bookkeeping signals protection gate emergency",
     "engine",
     "desk",
     "runner demo",
