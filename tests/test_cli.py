@@ -236,6 +236,23 @@ def test_the_demo_goes_the_whole_way(tmp_path: Path, capsys: Capture) -> None:
     for name in ("store", "journal", "report"):
         assert Path(result[name]).stat().st_size > 0
     assert result["seconds"] < 60
+    entries = [row for row in result["slippage"] if row["orders"] == "entries"]
+    exits = [row for row in result["slippage"] if row["orders"] == "exits"]
+    assert all(row["total_cost_bps"] > 0 for row in entries)
+    assert {row["total_cost_bps"] for row in exits} == {None}, "waiting is no execution cost"
+    assert all(abs(row["trigger_cost_bps"]) < 5 for row in exits)
+
+
+def test_the_demo_says_what_it_cost_in_a_table_that_fits_a_screen(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == 0
+    out = capsys.readouterr().out
+    (head,) = [line for line in out.splitlines() if "n_orders" in line]
+
+    assert head.split()[-5:] == ["delay", "arrival", "trigger", "fee", "total"]
+    assert len(head) <= 100
+    assert "NaN" not in out
 
 
 def test_the_demo_twice_keeps_both(tmp_path: Path, capsys: Capture) -> None:

@@ -33,8 +33,28 @@ def table() -> pd.DataFrame:
             "fee_cost_ccy": [0.1, 0.06, 0.2],
         }
     )
-    total = frame[["delay_cost_ccy", "arrival_cost_ccy", "fee_cost_ccy"]].sum(axis=1)
-    return frame.assign(total_cost_bps=1e4 * total / frame["decision_notional"], reason=None)
+    return frame.assign(trigger_cost_ccy=np.nan, trigger_notional=np.nan, reason=None)
+
+
+def with_exits() -> pd.DataFrame:
+    """The same, two stops, a target, and a trailing stop: all that wait are sells."""
+    exits = pd.DataFrame(
+        {
+            "client_order_id": ["s1", "s2", "t", "r"],
+            "side": "sell",
+            "order_type": ["stop_market", "stop_limit", "limit", "trailing_stop"],
+            "decision_ts_ns": [T0, T0 + 1, T0 + 2, T0 + 3],
+            "filled_quantity": [1.0, 2.0, 1.0, 1.0],
+            "average_price": [94.0, 95.0, 105.0, 97.0],
+            "notional": [94.0, 190.0, 105.0, 97.0],
+            "decision_notional": [100.0, 200.0, 100.0, 100.0],
+            "trigger_notional": [95.0, 190.0, np.nan, np.nan],
+            "trigger_cost_ccy": [1.0, 0.0, np.nan, np.nan],
+            "fee_cost_ccy": [0.1, 0.2, 0.1, 0.1],
+            "reason": "waits_on_purpose",
+        }
+    )
+    return pd.concat([table(), exits], ignore_index=True)
 
 
 def test_the_parts_of_a_cost_are_ratios_of_sums_and_add_up() -> None:
@@ -52,7 +72,7 @@ def test_the_parts_of_a_cost_are_ratios_of_sums_and_add_up() -> None:
 
 def test_the_figure_shows_every_order_with_a_cost_and_counts_the_others() -> None:
     frame = table()
-    frame.loc[1, ["total_cost_bps", "decision_notional"]] = np.nan
+    frame.loc[1, ["delay_cost_ccy", "decision_notional"]] = np.nan
     frame["reason"] = [None, "no_quote", None]
 
     figure = slippage.figure(frame, title="Run 1")
@@ -60,11 +80,40 @@ def test_the_figure_shows_every_order_with_a_cost_and_counts_the_others() -> Non
     dots = [trace for trace in figure.data if trace.type == "scatter" and trace.name != "total"]
     assert sorted(trace.name for trace in dots) == ["buy", "sell"]
     assert sum(len(trace.x) for trace in dots) == 2
-    assert "2 orders, 1 without a cost, mostly no_quote" in figure.layout.title.text
+    assert "2 orders; not shown: 1 without a cost (mostly no_quote)" in figure.layout.title.text
+
+
+def test_stops_are_shown_against_their_stop_price_and_targets_are_counted() -> None:
+    """Of a stop at 95 that sold 1 @ 94 with a fee of 0.1: 1e4 * 1.1 / 95 bps."""
+    figure = slippage.figure(with_exits(), by="order_type")
+
+    (stops,) = [trace for trace in figure.data if trace.name == "sell stop"]
+    assert stops.marker.symbol == "x"
+    assert list(stops.y) == pytest.approx([1e4 * 1.1 / 95, 1e4 * 0.2 / 190])
+    (dots,) = [trace for trace in figure.data if trace.name == "sell"]
+    assert list(dots.y) == pytest.approx([30.0])
+    words = "3 orders, 2 stops; not shown: 1 filled targets, 1 filled trailing stops<"
+    assert words in figure.layout.title.text
+
+
+def test_the_cost_of_stops_is_made_of_trigger_and_fee() -> None:
+    """And a group of entries and stops spreads each part over the notional of both."""
+    kinds = slippage.parts(with_exits(), by="order_type")
+
+    assert sorted(kinds.index) == ["limit", "market", "stop_limit", "stop_market"]
+    stop = kinds.loc["stop_market"]
+    assert stop["trigger_cost_bps"] == pytest.approx(1e4 / 95)
+    assert stop["total_cost_bps"] == pytest.approx(1e4 * 1.1 / 95)
+    assert stop[["delay_cost_bps", "arrival_cost_bps"]].isna().all()
+    assert kinds.loc["limit", "n_orders"] == 1, "the target is not among them"
+    assert pd.isna(kinds.loc["market", "trigger_cost_bps"])
+    sells = slippage.parts(with_exits()).loc["sell"]
+    assert sells["notional"] == 200 + 95 + 190
+    assert sells["total_cost_bps"] == pytest.approx(1e4 * (0.6 + 1.1 + 0.2) / 485)
 
 
 def test_a_table_without_any_cost_says_so_in_words() -> None:
-    figure = slippage.figure(table().assign(total_cost_bps=np.nan))
+    figure = slippage.figure(table().assign(fee_cost_ccy=np.nan))
 
     assert len(figure.data) == 0
     assert figure.layout.annotations[0].text == "No order has a cost to show."

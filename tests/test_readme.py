@@ -39,6 +39,9 @@ def test_every_python_block_runs_in_order(capsys: pytest.CaptureFixture[str]) ->
 
     assert len(PYTHON) >= 3
     assert "markout_pnl_bps" in out
+    assert "waits_on_purpose" in out
+    kept = names["store"].sql("SELECT run_id FROM markouts WHERE markout_pnl_bps IS NOT NULL")
+    assert kept["run_id"].nunique() == 2, "markouts of the paper run and of the simulated one"
     assert names["opened"].success
     # stop loss or take profit closed the position before the data ended
     assert names["engine"].positions == []

@@ -22,11 +22,11 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; color: #1b1b1b;
-       max-width: 1120px; margin: 32px auto; padding: 0 20px; }
+       max-width: 1200px; margin: 32px auto; padding: 0 20px; }
 h1 { font-size: 26px; margin-bottom: 4px; } h2 { font-size: 19px; margin-top: 36px; }
 p.lead { color: #5a5a5a; margin-top: 0; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; }
-th, td { padding: 4px 10px; text-align: right; white-space: nowrap;
+th, td { padding: 4px 8px; text-align: right; white-space: nowrap;
          border-bottom: 1px solid #e6e6e6; }
 th { border-bottom: 2px solid #b5b5b5; } td:first-child, th:first-child { text-align: left; }
 tr:hover td { background: #f6f9fc; }
