@@ -1457,3 +1457,305 @@ def test_stopping_writes_what_a_group_commit_held_back(tmp_path: Path) -> None:
         assert [r.kind for r in journal.read(kinds=["fill", "run"])] == ["run", "fill"]
 
     run(scenario())
+
+
+# ------------------------------------------------------------------ risk, through the engine
+
+ETHBTC = Instrument(
+    symbol="ETHBTC", tick_size=D("0.00001"), lot_size=D("0.001"), base="ETH", quote="BTC"
+)
+
+
+def two_pairs(*more: Quote) -> QuoteVenue:
+    """BTCUSDT around 50,000 and ETHBTC around 0.07: an ETH is worth 3,500 USDT."""
+    first = [quote(1, 49_999, 50_001), quote(1, 0.06999, 0.07001, 1e6, "ETHBTC")]
+    return QuoteVenue([*first, *more], instruments=(BTC, ETHBTC))
+
+
+def eth(quantity: object) -> TradingSignal:
+    return TradingSignal("ETHBTC", "BUY", quantity)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rates", [None, {"BTC": 50_000}])
+def test_limits_on_money_hold_in_a_foreign_quote(rates: dict[str, int] | None) -> None:
+    """The rate is as given, or else the price of BTCUSDT at the venue."""
+
+    async def scenario() -> None:
+        guard = RiskGuard(**WIDE, max_order_notional=3500, max_exposure=5250)
+        engine = await started(two_pairs(), risk_guard=guard, rates=rates)
+        await engine.replay(S)
+        assert engine.account.currency == "USDT"
+        over = await engine.execute_signal(eth("1.001"), "binance")
+        assert over.refused is not None
+        assert (over.code, over.refused.unit) == ("max_order_notional", "USDT")
+        assert over.refused.observed == D("3503.5")  # 1.001 * 0.07 * 50,000
+        assert (await engine.execute_signal(eth(1), "binance")).success
+        # elsewhere 3,500 USDT of ETH are held, so 1,750 are left for BTC: 0.035
+        assert (await engine.execute_signal(buy("0.036"), "binance")).code == "max_exposure"
+        assert (await engine.execute_signal(buy("0.035"), "binance")).success
+
+    run(scenario())
+
+
+def test_a_quote_currency_that_nothing_prices_takes_no_risk() -> None:
+    async def scenario() -> None:
+        venue = two_pairs()
+        engine = await started(venue, account_currency="EUR")
+        await engine.replay(S)
+        refused = await engine.execute_signal(eth(1), "binance")
+        assert refused.code == "no_rate"
+        assert "quoted in BTC, which has no price in EUR" in refused.error
+        assert venue.sent == []
+
+    run(scenario())
+
+
+def test_a_coin_is_converted_at_the_markets_price_not_at_that_of_a_closed_position() -> None:
+    async def scenario() -> None:
+        later = [
+            quote(100, 24_999, 25_001),
+            quote(100, 0.07999, 0.08001, 1e6, "ETHBTC"),
+            quote(200, 24_999, 25_001),
+        ]
+        engine = await started(two_pairs(*later))
+        await engine.replay(S)
+        await engine.execute_signal(buy("0.001"), "binance")
+        await engine.close_position("BTCUSDT")
+        await engine.execute_signal(eth(100), "binance")
+        await engine.replay()
+        # 100 * (0.08 - 0.07001) BTC at 25,000
+        assert engine.account.valuation().unrealised == D("24975")
+        stats = engine.get_performance_metrics()["positions"]
+        assert (stats["currency"], stats["unpriced_currencies"]) == ("USDT", [])
+        assert stats["equity"] == pytest.approx(100_000 - 0.002 + 24_975)
+
+    run(scenario())
+
+
+def test_a_short_counts_against_the_net_and_for_the_gross_exposure() -> None:
+    async def scenario() -> None:
+        engine = await started(QuoteVenue(flat_market()))
+        await engine.execute_signal(TradingSignal("BTCUSDT", "SELL", 2), "binance")
+        stats = engine.get_performance_metrics()["positions"]
+        assert (stats["gross_exposure"], stats["net_exposure"]) == (100_000, -100_000)
+
+    run(scenario())
+
+
+def test_of_a_partly_filled_order_only_the_rest_is_under_way() -> None:
+    """0.4 of 1 is held, 0.6 may still come: 2 allow one more, and not a lot more than that."""
+
+    async def scenario() -> None:
+        guard = RiskGuard(**WIDE, max_position_quantity=2)
+        venue = QuoteVenue([quote(1, 49_999, 50_001, 0.4)])
+        engine = await started(venue, risk_guard=guard)
+        resting = await engine.execute_signal(buy(price=50_001), "binance")
+        assert resting.order is not None
+        assert resting.order.remaining_quantity == D("0.6")
+        over = await engine.execute_signal(buy("1.001", price=50_001), "binance")
+        assert over.code == "max_position_quantity"
+        assert (await engine.execute_signal(buy(1, price=50_001), "binance")).success
+
+    run(scenario())
+
+
+def test_a_halted_engine_does_not_open_the_other_side_while_a_close_is_under_way() -> None:
+    async def scenario() -> None:
+        venue = QuoteVenue([quote(t, 49_999, 50_001) for t in (1, 2, 3)], entry_ns=S // 10)
+        engine = await started(venue)
+        await engine.execute_signal(buy(), "binance")
+        results: list[ExecutionResult] = []
+
+        async def strategy(now_ns: int) -> None:
+            if now_ns == 2 * S:
+                engine.activate_circuit_breaker("test")
+                await engine.close_position("BTCUSDT")
+                results.append(await engine.execute_signal(sell(), "binance"))
+
+        await engine.replay(on_time=strategy)
+        (result,) = results
+        assert result.order is not None
+        assert result.order.reduce_only
+        assert (result.order.status, result.order.reason) == (St.CANCELED, "reduce_only")
+        assert (engine.positions, venue.position) == ([], {"BTCUSDT": 0})
+
+    run(scenario())
+
+
+def sell(quantity: object = 1) -> TradingSignal:
+    return TradingSignal("BTCUSDT", "SELL", quantity)  # type: ignore[arg-type]
+
+
+def test_an_unknown_order_whose_cancel_was_asked_is_still_unknown() -> None:
+    async def scenario() -> None:
+        venue = QuoteVenue([quote(t, 49_999, 50_001) for t in (1, 20, 30)])
+        engine = await started(venue, order_timeout_s=10)
+        venue.faults.submit.append(OutcomeUnknown("cut"))
+        venue.faults.cancel.append(OutcomeUnknown("cut again"))
+        lost = await engine.execute_signal(buy(), "binance")
+        await engine.replay(20 * S)
+        assert lost.order is not None
+        assert lost.order.status is St.CANCEL_PENDING
+        assert (await engine.execute_signal(buy(), "binance")).code == "unknown_order"
+
+    run(scenario())
+
+
+def test_the_cancel_of_an_order_that_was_taken_blocks_nothing() -> None:
+    async def scenario() -> None:
+        venue = QuoteVenue(flat_market())
+        engine = await started(venue)
+        resting = await engine.execute_signal(buy(price=40_000), "binance")
+        assert resting.order is not None
+        venue.faults.cancel.append(OutcomeUnknown("cut"))
+        await engine.order_manager.cancel_order(resting.order)
+        assert resting.order.status is St.CANCEL_PENDING
+        assert (await engine.execute_signal(buy(), "binance")).success
+
+    run(scenario())
+
+
+def test_the_loss_of_yesterday_does_not_refuse_today_though_nothing_is_held() -> None:
+    async def scenario() -> None:
+        hour = 3600
+        quotes = [quote(1, 50_000, 50_001), quote(hour, 44_000, 44_001)]
+        engine = await started(
+            QuoteVenue([*quotes, quote(30 * hour, 44_000, 44_001)]),
+            risk_guard=RiskGuard(max_drawdown_pct=None, daily_loss_limit_pct=2),
+        )
+        await engine.execute_signal(buy(), "binance")
+        await engine.replay(hour * S)
+        await engine.close_position("BTCUSDT")
+        await engine.replay(23 * hour * S)
+        assert (await engine.execute_signal(buy(), "binance")).code == "daily_loss_limit"
+        await engine.replay(24 * hour * S)
+        assert (await engine.execute_signal(buy(), "binance")).success
+
+    run(scenario())
+
+
+def test_a_restart_keeps_the_kill_the_breaker_and_the_loss_of_the_day(tmp_path: Path) -> None:
+    async def engine_at(second: int) -> ExecutionEngine:
+        venue = QuoteVenue([quote(second, 44_000, 44_001), quote(second + 9, 44_000, 44_001)])
+        guard = RiskGuard(max_drawdown_pct=None, daily_loss_limit_pct=2)
+        return await started(venue, risk_guard=guard, journal=Journal(tmp_path), run_id="r1")
+
+    async def before() -> None:
+        venue = QuoteVenue([quote(1, 50_000, 50_001), quote(9, 44_000, 44_001)])
+        guard = RiskGuard(max_drawdown_pct=None, daily_loss_limit_pct=2)
+        engine = await started(venue, risk_guard=guard, journal=Journal(tmp_path), run_id="r1")
+        await engine.execute_signal(buy(), "binance")
+        await engine.replay(9 * S)
+        engine.activate_circuit_breaker("by hand")
+        await engine.emergency_stop_all()
+        assert engine.positions == []
+        # no stop: the process dies here
+
+    async def after() -> None:
+        engine = await engine_at(100)
+        status = engine.risk_guard.get_risk_status()
+        assert (status["halted"], status["circuit_breaker_reason"]) == ("emergency stop", "by hand")
+        assert status["daily_loss_pct"] == pytest.approx(6.001)
+        assert (await engine.execute_signal(buy("0.1"), "binance")).code == "halted"
+        engine.deactivate_circuit_breaker()
+        assert (await engine.execute_signal(buy("0.1"), "binance")).code == "daily_loss_limit"
+
+    async def again() -> None:
+        engine = await engine_at(200)
+        status = engine.risk_guard.get_risk_status()
+        assert status["halted"] is None  # ended by hand, and that too is remembered
+        assert status["daily_loss_pct"] == pytest.approx(6.001)
+
+    run(before())
+    run(after())
+    run(again())
+
+
+def test_after_a_restart_equity_is_not_known_before_what_is_held_has_a_price(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        first = await started(QuoteVenue(flat_market()), journal=Journal(tmp_path), run_id="r1")
+        await first.execute_signal(buy(), "binance")
+        venue = QuoteVenue([quote(9, 39_999, 40_001)])
+        engine = await started(
+            venue, journal=Journal(tmp_path), run_id="r1", clock=ReplayClock(5 * S)
+        )
+        assert engine.get_performance_metrics()["engine"]["equity"] is None
+        assert engine.account.equity()[1] == "BTCUSDT is held and has no price yet"
+        told = list(Journal(tmp_path).read(kinds=["equity"]))
+        assert max(D(r.payload["equity"]) for r in told) == 100_000
+        await engine.replay()
+        assert engine.account.equity()[0] == 100_000 - 10_001
+
+    run(scenario())
+
+
+def test_equity_records_name_their_currency_and_add_up(tmp_path: Path) -> None:
+    """Bought 1 at 50,001; worth 52,000 then, 47,000 in the end."""
+
+    async def scenario() -> None:
+        quotes = flat_market(quote(100, 51_999, 52_001), quote(200, 46_999, 47_001))
+        engine = await started(QuoteVenue(quotes), journal=Journal(tmp_path))
+        await engine.execute_signal(buy(), "binance")
+        await engine.replay()
+        await engine.stop()
+
+    run(scenario())
+    rows = [r.payload for r in Journal(tmp_path).read(kinds=["equity"])]
+    names = ("equity", "position_value", "cash", "drawdown")
+    found = [tuple(float(row[name]) for name in names) for row in rows]
+    assert {row["currency"] for row in rows} == {"USDT"}
+    assert found[0] == (100_000, 0, 100_000, 0)
+    assert (101_999, 1999, 100_000, 0) in found
+    assert found[-1] == (96_999, -3001, 100_000, 5000)
+
+
+def test_the_guides_question_goes_to_the_only_venue_or_asks_which() -> None:
+    async def scenario() -> None:
+        engine = await started(QuoteVenue(flat_market()))
+        ask = engine.risk_guard.check_all_risks
+        assert (await ask("BTCUSDT", 0.01, 50_000.0))["passed"]
+        with pytest.raises(InvalidInput, match="paper lists: BTCUSDT"):
+            await ask("ETHUSDT", 1)
+        venues = {"A": QuoteVenue(flat_market(), name="a"), "B": QuoteVenue([], name="b")}
+        both = ExecutionEngine(venues, risk_guard=RiskGuard(**WIDE))
+        await both.start()
+        with pytest.raises(InvalidInput, match=r"^venue = '': name one of: a, b$"):
+            await both.risk_guard.check_all_risks("BTCUSDT", 0.01, 50_000.0)
+        answer = await both.risk_guard.check_all_risks("BTCUSDT", 0.01, venue="a")
+        assert answer["passed"]
+
+    run(scenario())
+
+
+def test_percentages_of_a_default_equity_in_bitcoin_are_refused_at_the_start() -> None:
+    async def scenario() -> None:
+        market = [quote(1, 0.06999, 0.07001, 1e6, "ETHBTC")]
+
+        def engine(**more: Any) -> ExecutionEngine:
+            return ExecutionEngine({"x": QuoteVenue(market, instruments=(ETHBTC,))}, **more)
+
+        with pytest.raises(InvalidInput, match=r"the account is in BTC.*pass starting_equity"):
+            await engine().start()
+        for fine in ({"starting_equity": 2}, {"risk_guard": RiskGuard(**WIDE)}):
+            one = engine(**fine)
+            await one.start()
+            metrics = one.get_performance_metrics()
+            assert metrics["engine"]["account_currency"] == "BTC"
+            assert metrics["risk"]["equity_currency"] == "BTC"
+            assert (await one.execute_signal(eth("0.1"), "x")).success
+
+    run(scenario())
+
+
+def test_stopping_writes_what_a_group_commit_held_back(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        journal = Journal(tmp_path)
+        engine = await started(QuoteVenue(flat_market()), journal=journal, group_commit=10_000)
+        await engine.execute_signal(buy(), "binance")
+        assert list(journal.read()) == []
+        await engine.stop()
+        assert [r.kind for r in journal.read(kinds=["fill", "run"])] == ["run", "fill"]
+
+    run(scenario())
