@@ -1289,6 +1289,22 @@ def test_an_unknown_order_whose_cancel_was_asked_is_still_unknown() -> None:
     run(scenario())
 
 
+def test_an_unknown_order_that_turns_out_to_have_been_taken_blocks_nothing_more() -> None:
+    async def scenario() -> None:
+        venue = QuoteVenue(flat_market(), response_ns=S)
+        engine = await started(venue)
+        venue.faults.after_submit.append(OutcomeUnknown("cut"))
+        lost = await engine.execute_signal(buy(price=40_000), "binance")
+        assert lost.code == "unknown"
+        assert (await engine.execute_signal(buy(), "binance")).code == "unknown_order"
+        await engine.replay(3 * S)
+        assert lost.order is not None
+        assert lost.order.status is St.OPEN
+        assert (await engine.execute_signal(buy(), "binance")).success
+
+    run(scenario())
+
+
 def test_the_cancel_of_an_order_that_was_taken_blocks_nothing() -> None:
     async def scenario() -> None:
         venue = QuoteVenue(flat_market())
@@ -1363,18 +1379,20 @@ def test_after_a_restart_equity_is_not_known_before_what_is_held_has_a_price(
     tmp_path: Path,
 ) -> None:
     async def scenario() -> None:
-        first = await started(QuoteVenue(flat_market()), journal=Journal(tmp_path), run_id="r1")
+        venue = QuoteVenue(flat_market(quote(3, 39_999, 40_001)))
+        first = await started(venue, journal=Journal(tmp_path), run_id="r1")
         await first.execute_signal(buy(), "binance")
+        await first.replay()
         venue = QuoteVenue([quote(9, 39_999, 40_001)])
         engine = await started(
             venue, journal=Journal(tmp_path), run_id="r1", clock=ReplayClock(5 * S)
         )
         assert engine.get_performance_metrics()["engine"]["equity"] is None
         assert engine.account.equity()[1] == "BTCUSDT is held and has no price yet"
-        told = list(Journal(tmp_path).read(kinds=["equity"]))
-        assert max(D(r.payload["equity"]) for r in told) == 100_000
+        told = [D(r.payload["equity"]) for r in Journal(tmp_path).read(kinds=["equity"])]
+        assert told == [100_000, 99_999, 89_999]  # and not 100,000 again
         await engine.replay()
-        assert engine.account.equity()[0] == 100_000 - 10_001
+        assert engine.account.equity()[0] == 89_999
 
     run(scenario())
 
@@ -1401,9 +1419,13 @@ def test_equity_records_name_their_currency_and_add_up(tmp_path: Path) -> None:
 
 def test_the_guides_question_goes_to_the_only_venue_or_asks_which() -> None:
     async def scenario() -> None:
-        engine = await started(QuoteVenue(flat_market()))
+        engine = await started(
+            QuoteVenue(flat_market()), risk_guard=RiskGuard(**WIDE, max_positions=1)
+        )
         ask = engine.risk_guard.check_all_risks
         assert (await ask("BTCUSDT", 0.01, 50_000.0))["passed"]
+        await engine.execute_signal(buy(), "binance")
+        assert (await ask("BTCUSDT", 0.01, 50_000.0))["passed"]  # no second position
         with pytest.raises(InvalidInput, match="paper lists: BTCUSDT"):
             await ask("ETHUSDT", 1)
         venues = {"A": QuoteVenue(flat_market(), name="a"), "B": QuoteVenue([], name="b")}

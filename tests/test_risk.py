@@ -411,10 +411,11 @@ def test_the_day_begins_while_nothing_moves_equity() -> None:
     assert codes(guard.check(order(), at)) == ["daily_loss_limit"]
     assert guard.get_risk_status()["daily_loss_pct"] == 6.0
     clock.advance_to(DAY_S * NS_PER_S)
-    assert guard.get_risk_status()["daily_loss_pct"] == 0.0
     assert codes(guard.check(order(), at)) == []
     guard.update_equity(92_000)  # 2.1 % of 94,000: the new day has a limit of its own
     assert "daily loss" in guard.breaker()
+    clock.advance_to(2 * DAY_S * NS_PER_S)
+    assert guard.get_risk_status()["daily_loss_pct"] == 0.0
 
 
 def test_while_the_breaker_is_open_a_taken_order_does_not_wipe_out_the_failures() -> None:
@@ -449,6 +450,12 @@ def test_a_guard_takes_up_what_an_earlier_process_knew_and_tells_nobody() -> Non
     assert told == []
     clock.advance_to(9 * day)
     assert guard.breaker() == "news"  # opened by hand
+    guard.restore([], [("resumed", {}), ("breaker_closed", {})])
+    assert (guard.breaker(), guard.halted) == ("", "")
+    guard.restore([], [("breaker_opened", {"reason": "loss", "until_ts_ns": 10 * day})])
+    assert guard.breaker() == "loss"
+    clock.advance_to(10 * day)
+    assert guard.breaker() == ""  # its cooldown went on meanwhile
 
 
 def test_without_a_guard_only_paper_orders_pass() -> None:
