@@ -2,10 +2,11 @@
 
 One plan per entry order. The pair is a stop_market and a limit order, both reduce_only, in one OCO
 group. After each batch of fills the plan is compared with what is there: if the pair does not cover
-what of the entry's fills is still held (its lot, see `PositionTracker.lots`), a new pair is sent
-first and the old one canceled then, so that the position is never bare; reduce_only keeps the two
-from closing too much. That also re-arms after an OCO that canceled the stop when the target filled
-in part. A lot ends with the position, so the plan of an earlier one never sells a later one.
+what of the entry's fills is still held (its lot, see `PositionTracker.lots`), a new pair is sent,
+and the old one canceled when the venue has taken the new one, so that what was covered stays so;
+reduce_only keeps the two from closing too much. That also re-arms after an OCO that canceled the
+stop when the target filled in part. A lot ends with the position, so the plan of an earlier one
+never sells a later one.
 
 A pair that is rejected or refused raises an alarm, and the position is closed at market. An exit
 that ended without a fill (no liquidity) is tried again after `retry_s`.
@@ -63,6 +64,7 @@ class Plan:
     stop: Decimal | None
     target: Decimal | None
     legs: list[ExecutionOrder] = field(default_factory=list)
+    group: str = ""  # of the pair sent last
     failed: str = ""
     closing: ExecutionOrder | None = None
     pause: Pause = field(default_factory=Pause)
@@ -82,8 +84,9 @@ class Plan:
 class Leaving:
     """A holding on its way out while the emergency stop is latched."""
 
-    closing: ExecutionOrder | None = None
+    closing: list[ExecutionOrder] = field(default_factory=list)
     pause: Pause = field(default_factory=lambda: Pause(most=8))
+    seen: Decimal = ZERO  # what was held at the last look
     error: str = ""  # why the last attempt could not be sent
     busy: bool = False
 
@@ -131,6 +134,7 @@ class Protector:
             plan = Plan(entry=entry, stop=stop, target=target)
             sent = [o for o in found.orders if o.parent_order_id == order_id and o.reduce_only]
             plan.legs = [order for order in sent if not order.is_done]
+            plan.group = plan.legs[-1].oco_group if plan.legs else ""
             self._take(plan)
             self._settled(plan)
 
@@ -184,8 +188,8 @@ class Protector:
             return
         way.busy = True
         try:
-            while self.latched and held.quantity and self._may_go(way, held):
-                error = await self._go(way, held)
+            while self.latched and (need := self._to_close(way, held)):
+                error = await self._go(way, held, need)
                 if error:
                     if error != way.error:
                         text = f"{held.quantity} {held.symbol} could not be closed ({error})"
@@ -195,31 +199,36 @@ class Protector:
         finally:
             way.busy = False
 
-    def _may_go(self, way: Leaving, held: Position) -> bool:
-        if way.closing is not None:
-            if not way.closing.is_done:
-                return False  # its end leads back here
-            if way.closing.filled_quantity:
+    def _to_close(self, way: Leaving, held: Position) -> Decimal:
+        """What no closing order under way will take, 0 during a pause."""
+        quantity = held.quantity
+        if abs(quantity) > abs(way.seen) or quantity * way.seen < 0:
+            way.pause.end()  # an order that was under way has filled: that is new
+        way.seen = quantity
+        for order in [order for order in way.closing if order.is_done]:
+            way.closing.remove(order)  # its end is what led here
+            if order.filled_quantity:
                 way.pause.end()
-            else:
+            elif order.side.sign * quantity < 0:
                 self._wait(way.pause, (held.venue, held.symbol))
-            way.closing = None
-        return self.clock.now_ns() >= way.pause.until_ns
+        if self.clock.now_ns() < way.pause.until_ns:
+            return ZERO
+        closing = [order for order in way.closing if order.side.sign * quantity < 0]
+        return max(ZERO, abs(quantity) - sum(order.remaining_quantity for order in closing))
 
-    async def _go(self, way: Leaving, held: Position) -> str:
+    async def _go(self, way: Leaving, held: Position, need: Decimal) -> str:
         """Why it could not be sent, or ""."""
+        side = Side.SELL if held.quantity > 0 else Side.BUY
         try:
             # While nothing can be written no close can be sent: then what protects has to stay.
             self.orders.recorder.flush()
-            await self._cancel(self.orders.open_orders(held.venue, held.symbol), "emergency_stop")
-            quantity = held.quantity
-            if not quantity:
-                return ""
+            others = self.orders.open_orders(held.venue, held.symbol)
+            await self._cancel([o for o in others if o not in way.closing], "emergency_stop")
             order = ExecutionOrder(
                 symbol=held.symbol,
-                side=Side.SELL if quantity > 0 else Side.BUY,
+                side=side,
                 order_type=OrderType.MARKET,
-                quantity=abs(quantity),
+                quantity=need,
                 reduce_only=True,
                 reason="emergency_stop",
                 venue=held.venue,
@@ -228,7 +237,7 @@ class Protector:
         except StopTrading as stopped:
             return str(stopped)
         if not error:
-            way.closing = order
+            way.closing.append(order)
         return error
 
     def _wait(self, pause: Pause, key: Key) -> None:
@@ -245,22 +254,32 @@ class Protector:
         """Nothing to do now; ends plans that are over."""
         need, live = self.need(plan), plan.live_legs()
         if need > 0:
-            return self.latched or (not plan.failed and self._covers(plan, live, need))
+            pair, old = self._pair(plan, need)
+            return self.latched or bool(pair and not plan.failed and not (old and _taken(pair)))
         closing = plan.closing is not None and not plan.closing.is_done
         if not live and not closing and plan.entry.is_done and plan in self.plans:
             self.plans.remove(plan)
         return not live
 
-    def _covers(self, plan: Plan, live: list[ExecutionOrder], need: Decimal) -> bool:
-        wanted = (plan.stop is not None) + (plan.target is not None)
-        right = [leg for leg in live if leg.status is not _S.CANCEL_PENDING]
-        return len(right) == wanted and all(leg.remaining_quantity == need for leg in right)
+    def _pair(self, plan: Plan, need: Decimal) -> tuple[list[ExecutionOrder], list[ExecutionOrder]]:
+        """The exits that cover `need`, [] if they are not all there; and all others."""
+        live = [leg for leg in plan.live_legs() if leg.status is not _S.CANCEL_PENDING]
+        last = [leg for leg in live if leg.oco_group == plan.group]
+        pair = [leg for leg in last if leg.remaining_quantity == need]
+        if len(pair) != (plan.stop is not None) + (plan.target is not None):
+            pair = []
+        return pair, [leg for leg in live if leg not in pair]
 
     async def _work(self, plan: Plan) -> None:
         try:
             while plan.again and plan in self.plans:
                 plan.again = False
                 await self._mend(plan)
+        except StopTrading as error:
+            text = f"{self.need(plan)} {plan.entry.symbol} may be bare: {error}"
+            self.orders.alarm("unprotected", text, plan.entry)
+            self._wait(plan.pause, plan.key)
+            raise
         finally:
             plan.busy = False
 
@@ -278,9 +297,11 @@ class Protector:
         self._inspect(plan)
         if self.clock.now_ns() < plan.pause.until_ns:
             return
-        if not plan.failed and not self._covers(plan, live, need):
+        if not plan.failed and not self._pair(plan, need)[0]:
             await self._arm(plan, need)
-            await self._cancel(live, "protection_replaced")
+        pair, old = self._pair(plan, need)
+        if pair and not plan.failed and _taken(pair):
+            await self._cancel(old, "protection_replaced")
         if plan.failed:
             await self._close(plan, need)
 
@@ -311,7 +332,7 @@ class Protector:
             self.orders.alarm("protection_failed", text, plan.entry)
 
     async def _arm(self, plan: Plan, need: Decimal) -> None:
-        group = new_client_order_id()
+        group = plan.group = new_client_order_id()
         pair = []
         if plan.stop is not None:
             pair.append(self._exit(plan, OrderType.STOP_MARKET, need, group, stop=plan.stop))
@@ -369,3 +390,8 @@ class Protector:
     async def _cancel(self, orders: list[ExecutionOrder], reason: str) -> None:
         for order in orders:
             await self.cancel(order, reason)
+
+
+def _taken(pair: list[ExecutionOrder]) -> bool:
+    """Whether the venue has the exits."""
+    return all(leg.status is not _S.SENDING for leg in pair)
