@@ -20,7 +20,7 @@ from execkit.errors import InvalidData, InvalidInput, JournalCorrupt, JournalUnw
 
 ORDER_KINDS = frozenset(
     {"intent", "refused", "sending", "accepted", "triggered", "cancel_requested", "canceled"}
-    | {"expired", "rejected", "unknown", "fill"}
+    | {"cancel_failed", "expired", "rejected", "unknown", "fill"}
 )
 KINDS = ORDER_KINDS | {"run", "signal", "position", "equity", "risk", "quote", "command"}
 FORMAT_VERSION = 1

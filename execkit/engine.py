@@ -17,7 +17,7 @@ from execkit.account import Account
 from execkit.bookkeeping import Bookkeeper
 from execkit.clock import NS_PER_S, Clock
 from execkit.domain import ExecutionOrder, TradingSignal
-from execkit.driver import Driver, OnTime, default_clock, open_markets
+from execkit.driver import END, Driver, OnTime, default_clock, open_markets
 from execkit.errors import FixRequest, InvalidInput
 from execkit.frames import EngineView
 from execkit.gate import ExecutionResult, Gate, checked
@@ -262,9 +262,14 @@ class ExecutionEngine(EngineView):
             self._value_later(bool(self.position_tracker.open_positions()))
 
     def _value_later(self, wanted: bool) -> None:
-        self._valuing = wanted
-        if wanted:
-            self._driver.at(self.clock.now_ns() + self._interval_ns, self._value)
+        """Value again after the interval; where a replayed market is silent for longer (nights,
+        years between two recordings), after its next event, for nothing changes before."""
+        due = self.clock.now_ns() + self._interval_ns
+        if self._driver.replays:
+            due = max(due, self._driver.next_market_ns() + 1)
+        self._valuing = wanted and due < END
+        if self._valuing:
+            self._driver.at(due, self._value)
 
     # -- sending ----------------------------------------------------------------------------
 
@@ -302,13 +307,28 @@ class ExecutionEngine(EngineView):
         cancel_ts_ns: int | None = None,
     ) -> None:
         """Submit `order` when the clock reaches `ts_ns`, before the market moves at that time, and
-        ask for its cancel at `cancel_ts_ns`. What became of it: `order.status`, `orders`."""
+        ask for its cancel at `cancel_ts_ns`. What became of it: `order.status` and `.reason`; one
+        that could not be placed is REFUSED, with an alarm."""
         self.gate.must_be_open()
         self.gate.venue(exchange_name)
+        order.validate()
         spawn, manager = self.order_manager.tasks.spawn, self.order_manager
-        self._driver.at(ts_ns, lambda: spawn(self.gate.place(order, exchange_name)))
+
+        def cancel() -> None:
+            if order.status.is_live:
+                spawn(manager.cancel_order(order))
+
+        self._driver.at(ts_ns, lambda: spawn(self._place_scheduled(order, exchange_name)))
         if cancel_ts_ns is not None:
-            self._driver.at(cancel_ts_ns, lambda: spawn(manager.cancel_order(order)))
+            self._driver.at(cancel_ts_ns, cancel)
+
+    async def _place_scheduled(self, order: ExecutionOrder, exchange_name: str) -> None:
+        result = await self.gate.place(order, exchange_name)
+        if result.code == "invalid_input":
+            self.order_manager.alarm("not_placed", result.error, order)
+            if order.status is _S.INTENT:
+                order.reason = result.error
+                self.order_manager.ledger.move(order, _S.REFUSED, self.clock.now_ns())
 
     async def _settle(self, order: ExecutionOrder) -> None:
         market = order.order_type is OrderType.MARKET

@@ -192,8 +192,6 @@ class EngineView:
                 "equity": None if equity is None else float(equity),
                 "starting_equity": float(self.account.starting_equity),
                 "account_currency": self.account.currency or None,
-                "starting_equity": float(self.account.starting_equity),
-                "account_currency": self.account.currency or None,
                 "open_orders": len(self.order_manager.ledger.live),
                 "alarms": len(self.order_manager.alarms),
             },

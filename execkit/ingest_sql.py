@@ -128,7 +128,11 @@ CREATE OR REPLACE TEMP TABLE facts AS
 WITH touched AS (
     SELECT DISTINCT order_run_id AS run_id, client_order_id FROM owners WHERE NOT orphan),
 e AS (
-    SELECT run_id, client_order_id, max(seq) AS last_seq, arg_max(kind, seq) AS last_kind,
+    SELECT run_id, client_order_id,
+        max(seq) FILTER (NOT starts_with(kind, 'cancel_')) AS last_seq,
+        CASE arg_max(kind, seq) WHEN 'cancel_failed'  -- as if it had not been asked for
+            THEN arg_max(kind, seq) FILTER (NOT starts_with(kind, 'cancel_'))
+            ELSE arg_max(kind, seq) END AS last_kind,
         arg_max(kind, seq) FILTER (kind IN ('canceled', 'expired', 'refused')) AS ended,
         arg_max(ts_ns, seq) FILTER (kind IN ('canceled', 'expired', 'refused', 'rejected'))
             AS ended_ts_ns,

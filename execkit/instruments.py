@@ -9,7 +9,7 @@ from decimal import Decimal
 import numpy as np
 
 from execkit.domain import Instrument
-from execkit.errors import InvalidData
+from execkit.errors import InvalidData, InvalidInput
 from execkit.tables import Table
 
 MOST_DECIMALS = 12
@@ -18,6 +18,9 @@ FALLBACK_DECIMALS = 8
 _PRICES = ("open", "high", "low", "close", "bid", "ask", "price")
 _QUANTITIES = ("volume", "bid_quantity", "ask_quantity", "quantity")
 _QUOTES = ("USDT", "USDC", "BUSD", "FDUSD", "USD", "EUR", "BTC", "ETH")
+
+
+Instruments = Iterable[Instrument] | Mapping[str, Instrument]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,19 @@ class Units:
 
     def quantities(self, values: np.ndarray) -> np.ndarray:
         return _integers(values, self.quantity)
+
+
+def by_symbol(instruments: Instruments) -> dict[str, Instrument]:
+    """Instruments by their symbol, from several of them or from a mapping such as
+    `MarketData.instruments`. Raises `InvalidInput` for anything else."""
+    try:
+        found = list(instruments.values() if isinstance(instruments, Mapping) else instruments)
+    except TypeError:
+        found = [instruments]
+    for one in found:
+        if not isinstance(one, Instrument):
+            raise InvalidInput("instruments", one, "pass Instrument objects, or them by symbol")
+    return {one.symbol: one for one in found}
 
 
 def decimals_of(values: np.ndarray) -> int | None:

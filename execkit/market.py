@@ -20,7 +20,7 @@ import pandas as pd
 from execkit.clock import from_ns
 from execkit.domain import Instrument
 from execkit.errors import InvalidData, InvalidInput
-from execkit.instruments import infer_instruments, units_of
+from execkit.instruments import Instruments, by_symbol, infer_instruments, units_of
 from execkit.tables import KINDS, Finding, Table, build, from_frame
 from execkit.timeframes import interval_ns, most_common_step
 from execkit.words import normalise_symbol
@@ -112,7 +112,7 @@ class MarketData:
         interval: str | int | None = None,
         stamp: Literal["open", "close"] = "open",
         venue: str | None = None,
-        instruments: Iterable[Instrument] = (),
+        instruments: Instruments = (),
     ) -> MarketData:
         """Bars from a frame with ``ts_ns`` or ``time``, open, high, low, close and volume
         (NaN if unknown).
@@ -136,7 +136,7 @@ class MarketData:
             columns = {**table.columns, "ts_ns": table["ts_ns"] - by_code[table["symbol"]]}
             moved = Table("bars", columns, table.symbols, table.venues)
             table = moved.cut(slice(None))
-        given = {i.symbol: i for i in instruments}
+        given = by_symbol(instruments)
         return cls(bars=table, bar_interval_ns=steps, instruments=given, notes=tuple(notes))
 
     @classmethod
@@ -146,7 +146,7 @@ class MarketData:
         *,
         symbol: str | None = None,
         venue: str | None = None,
-        instruments: Iterable[Instrument] = (),
+        instruments: Instruments = (),
     ) -> MarketData:
         """Best bid and ask over time; see `tables.from_frame` for what is accepted and refused."""
         return cls._from("quotes", data, symbol, venue, instruments)
@@ -158,7 +158,7 @@ class MarketData:
         *,
         symbol: str | None = None,
         venue: str | None = None,
-        instruments: Iterable[Instrument] = (),
+        instruments: Instruments = (),
     ) -> MarketData:
         """Public prints; left out, ``aggressor`` (buy, sell) is unknown and ``off_book`` is 0."""
         return cls._from("prints", data, symbol, venue, instruments)
@@ -170,7 +170,7 @@ class MarketData:
         *,
         symbol: str | None = None,
         venue: str | None = None,
-        instruments: Iterable[Instrument] = (),
+        instruments: Instruments = (),
     ) -> MarketData:
         """Depth rows: new totals per level (0 = gone). Rows of one message share ts_ns and seq.
 
@@ -193,10 +193,10 @@ class MarketData:
         data: object,
         symbol: str | None,
         venue: str | None,
-        instruments: Iterable[Instrument],
+        instruments: Instruments,
     ) -> MarketData:
         table, notes = from_frame(kind, data, symbol=symbol, venue=venue)
-        given = {i.symbol: i for i in instruments}
+        given = by_symbol(instruments)
         return cls(**{kind: table}, instruments=given, notes=tuple(notes))  # type: ignore[arg-type]
 
     @classmethod

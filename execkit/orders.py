@@ -257,11 +257,7 @@ class OrderManager:
         told = {"reason": reason}
         found.cancel_ts_ns = self.clock.now_ns()
         self.recorder.add("cancel_requested", told, found.cancel_ts_ns, order_id)
-        try:
-            self.recorder.flush()
-        except StopTrading as error:
-            # A cancel only takes risk away: it goes out, and its record waits.
-            self.alarm("cancel_not_recorded", str(error), found)
+        self._flush_cancel(found)
         self.ledger.move(found, _S.CANCEL_PENDING)
         self.ledger.cancel_reasons[order_id] = reason
         return await asyncio.shield(self._cancel(found, place, before))
@@ -275,10 +271,21 @@ class OrderManager:
                 fresh = before in (_S.SENDING, _S.UNKNOWN) and order.accepted_ts_ns is None
                 back = _S.PARTIALLY_FILLED if order.filled_quantity else _S.OPEN
                 self.ledger.move(order, _S.UNKNOWN if fresh else back)
+                order_id, told = order.client_order_id, {"error": str(error)}
+                self.ledger.cancel_reasons.pop(order_id, None)
+                self.recorder.add("cancel_failed", told, self.clock.now_ns(), order_id)
+                self._flush_cancel(order)
             return False
         except Exception as error:  # noqa: BLE001 - the cancel may have arrived: it stays pending
             self.alarm("cancel_unknown", f"{type(error).__name__}: {error}", order)
         return True
+
+    def _flush_cancel(self, order: ExecutionOrder) -> None:
+        """A cancel only takes risk away: it goes out, and its record waits if it must."""
+        try:
+            self.recorder.flush()
+        except StopTrading as error:
+            self.alarm("cancel_not_recorded", str(error), order)
 
     # -- hearing ----------------------------------------------------------------------------
 

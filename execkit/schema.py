@@ -136,7 +136,8 @@ ROUTES: dict[str, tuple[str, ...]] = {
     "risk": ("risk_events",),
     "command": ("risk_events",),
     **dict.fromkeys(("sending", "accepted", "triggered", "cancel_requested"), ("order_events",)),
-    **dict.fromkeys(("canceled", "expired", "rejected", "unknown"), ("order_events",)),
+    **dict.fromkeys(("cancel_failed", "canceled", "expired"), ("order_events",)),
+    **dict.fromkeys(("rejected", "unknown"), ("order_events",)),
 }
 """Journal kind -> the tables that get a row from it."""
 

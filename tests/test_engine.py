@@ -751,6 +751,38 @@ def test_on_a_live_clock_the_paper_market_moves_with_the_time_that_passes() -> N
     run(scenario())
 
 
+# ------------------------------------------------------------------ scheduling
+
+
+def test_a_scheduled_order_that_cannot_be_placed_is_refused_with_an_alarm() -> None:
+    async def scenario() -> None:
+        engine = await started(QuoteVenue(flat_market(quote(60, 49_999, 50_001))))
+        small = market_order(quantity="0.0001")
+        engine.schedule(small, "binance", 5 * S, cancel_ts_ns=20 * S)
+        await engine.replay()
+        assert small.status is St.REFUSED
+        assert "below one lot" in small.reason
+        assert [(a.code, a.order_id) for a in engine.order_manager.alarms] == [
+            ("not_placed", small.client_order_id)
+        ]
+        assert not engine.risk_guard.halted
+
+    run(scenario())
+
+
+def test_an_order_that_was_scheduled_twice_is_sent_once() -> None:
+    async def scenario() -> None:
+        venue = QuoteVenue(flat_market(quote(60, 49_999, 50_001)))
+        engine, order = await started(venue), market_order()
+        engine.schedule(order, "binance", 5 * S)
+        engine.schedule(order, "binance", 6 * S)
+        await engine.replay()
+        assert (order.status, len(venue.sent)) == (St.FILLED, 1)
+        assert [a.code for a in engine.order_manager.alarms] == ["not_placed"]
+
+    run(scenario())
+
+
 # ------------------------------------------------------------------ faults of the engine's own
 
 

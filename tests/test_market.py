@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_files import MINUTE, bars, depth, prints, same
 
+from execkit.domain import Instrument
 from execkit.errors import InvalidData, InvalidInput
 from execkit.instruments import decimals_of
 from execkit.market import MarketData
@@ -255,3 +256,17 @@ def test_book_before_the_first_message_is_empty() -> None:
     assert market.book_at("X1", 4).bids.shape == (0, 2)
     with pytest.raises(InvalidInput, match="no depth"):
         MarketData.from_bars(bars(), symbol="X1").book_at("X1", 4)
+
+
+def test_instruments_are_taken_as_several_or_by_symbol_as_a_market_has_them() -> None:
+    frame = pd.DataFrame({"ts_ns": [1], "bid": [1.0], "ask": [2.0]}).assign(
+        symbol="BTCUSDT", bid_quantity=1.0, ask_quantity=1.0
+    )
+    tick = Instrument(symbol="BTCUSDT", tick_size=Decimal("0.25"), lot_size=Decimal("0.5"))
+    one = MarketData.from_quotes(frame, instruments=[tick])
+    two = MarketData.from_quotes(frame, instruments=one.instruments)
+    assert one.instruments["BTCUSDT"] == two.instruments["BTCUSDT"] == tick
+    for wrong in (["BTCUSDT"], 5, {"BTCUSDT": 0.25}):
+        with pytest.raises(InvalidInput) as error:
+            MarketData.from_quotes(frame, instruments=wrong)  # type: ignore[arg-type]
+        assert error.value.field == "instruments"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,11 +79,27 @@ def test_currencies_and_their_names() -> None:
         ({"currency": "BNB"}, "needs? its price|need its price"),
         ({"currency": "BNB", "third_price": 0}, "need its price"),
         ({"tiers": (TIERS[1], TIERS[0])}, "rising volume"),
+        ({"taker_bps": "4"}, "taker_bps = '4': pass a finite number"),
+        ({"maker_bps": None}, "maker_bps"),
+        ({"third_price": "600", "currency": "BNB"}, "third_price"),
+        ({"currency": None}, "currency"),
+        ({"window_days": -3}, "window_days"),
+        ({"window_days": 1.5}, "window_days"),
+        ({"tiers": [TIERS[0]]}, "tiers"),
+        ({"tiers": (5,)}, "tiers = 5 in row 0"),
     ],
 )
 def test_a_fee_model_refuses_what_it_cannot_charge(arguments: dict, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         FeeModel(**arguments)
+
+
+@pytest.mark.parametrize("name", ["volume", "maker_bps", "taker_bps"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "4", None])
+def test_a_fee_tier_names_the_number_that_it_refuses(name: str, value: Any) -> None:
+    with pytest.raises(InvalidInput) as error:
+        FeeTier(**{"volume": 1.0, "maker_bps": 1.0, "taker_bps": 2.0, name: value})
+    assert error.value.field == name
 
 
 @given(st.integers(0, 2**31), st.lists(st.integers(0, 10**6), min_size=1, unique=True))

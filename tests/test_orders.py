@@ -29,6 +29,7 @@ from execkit.lifecycle import OrderLedger
 from execkit.orders import EVENTS, OrderManager
 from execkit.records import Recorder
 from execkit.risk import Approved, Refused
+from execkit.store import Store
 from execkit.venues.base import UpdateKind, VenueUpdate
 from execkit.words import (
     DONE,
@@ -498,6 +499,28 @@ def test_a_cancel_that_failed_is_open_again_only_if_it_surely_was_not_sent(
         assert orders.alarms[-1].code in ("cancel_not_sent", "cancel_unknown")
 
     run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("filled", "status"), [(None, "open"), (("f1", "0.4", "50000"), "partially_filled")]
+)
+def test_the_store_knows_that_a_cancel_was_not_sent(
+    tmp_path: Path, filled: tuple[str, str, str] | None, status: str
+) -> None:
+    async def scenario() -> None:
+        place, orders = venue(), manager(journal=Journal(tmp_path), run_id="r1")
+        one = await opened(orders, place)
+        if filled:
+            orders.process([update(K.FILL, one, filled)])
+        place.faults.cancel.append(RetryLater("busy"))
+        await orders.cancel_order(one, reason="timeout")
+        assert one.status.value == status
+
+    run(scenario())
+    store = Store(tmp_path)
+    with Journal(tmp_path) as journal:
+        store.ingest(journal)
+    assert store.sql("select status from orders")["status"].tolist() == [status]
 
 
 def test_an_unknown_order_stays_unknown_when_its_cancel_was_not_sent() -> None:

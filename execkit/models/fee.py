@@ -12,6 +12,11 @@ from execkit.errors import InvalidInput
 _DAY_NS = 86_400_000_000_000
 
 
+def _finite(value: object, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise InvalidInput(name, value, "pass a finite number, e.g. 4.5")
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeeTier:
     """Rates in bps of notional (negative = rebate) from a trailing volume in quote currency on."""
@@ -19,6 +24,10 @@ class FeeTier:
     volume: float
     maker_bps: float
     taker_bps: float
+
+    def __post_init__(self) -> None:
+        for name in ("volume", "maker_bps", "taker_bps"):
+            _finite(getattr(self, name), name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +53,22 @@ class FeeModel:
 
     def __post_init__(self) -> None:
         for name in ("maker_bps", "taker_bps", "start_volume"):
-            if not math.isfinite(getattr(self, name)):
-                raise InvalidInput(name, getattr(self, name), "pass a finite number")
+            _finite(getattr(self, name), name)
+        days = self.window_days
+        if isinstance(days, bool) or not isinstance(days, int) or days < 1:
+            raise InvalidInput("window_days", days, "pass a whole number of days, at least 1")
+        if not isinstance(self.currency, str) or not self.currency:
+            fix = "say quote, base, settle, or the name of a coin"
+            raise InvalidInput("currency", self.currency, fix)
+        if self.third_price is not None:
+            _finite(self.third_price, "third_price")
+        if not isinstance(self.tiers, tuple):
+            raise InvalidInput("tiers", self.tiers, "pass a tuple of FeeTier")
+        for row, tier in enumerate(self.tiers):
+            if not isinstance(tier, FeeTier):
+                raise InvalidInput("tiers", tier, "pass a tuple of FeeTier", row=row)
         third = self.currency not in ("quote", "base", "settle")
-        if third and not (
-            self.third_price and math.isfinite(self.third_price) and self.third_price > 0
-        ):
+        if third and not (self.third_price and self.third_price > 0):
             raise InvalidInput(
                 "third_price",
                 self.third_price,
