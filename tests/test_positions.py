@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -297,3 +298,50 @@ def test_the_history_and_the_open_position_share_out_all_fees(
     parts = [trip.fees.get("USDT", D(0)) for trip in tracker.history]
     total = sum(parts, fold.trip_fees.get("USDT", D(0)))
     assert abs(total - D("0.3") * len(moves)) < D("1e-20")
+
+
+# ------------------------------------------------------------------ lots
+
+
+def owned(*moves: tuple[str, str, str, str]) -> list[Fill]:
+    """Fills from (order id, side, quantity, parent order id)."""
+    fills = fills_of(*((side, quantity, "100") for _, side, quantity, _ in moves))
+    return [
+        replace(fill, client_order_id=order_id, parent_order_id=parent)
+        for fill, (order_id, _, _, parent) in zip(fills, moves, strict=True)
+    ]
+
+
+def lots(*moves: tuple[str, str, str, str]) -> dict[str, Decimal]:
+    return folded(owned(*moves)).lots("", "BTCUSDT")
+
+
+def test_a_fill_that_closes_takes_from_the_oldest_lot() -> None:
+    two = (("a", "buy", "1", ""), ("b", "buy", "2", ""))
+    assert lots(*two) == {"a": 1, "b": 2}
+    assert lots(*two, ("c", "sell", "1.5", "")) == {"b": D("1.5")}
+
+
+def test_an_exit_takes_from_the_lot_of_its_own_entry_first() -> None:
+    two = (("a", "buy", "1", ""), ("b", "buy", "2", ""))
+    assert lots(*two, ("c", "sell", "1.5", "b")) == {"a": 1, "b": D("0.5")}
+    assert lots(*two, ("c", "sell", "2.5", "b")) == {"a": D("0.5")}
+
+
+def test_lots_end_with_the_position_and_a_flip_opens_one() -> None:
+    assert lots(("a", "buy", "1", ""), ("b", "sell", "3", "")) == {"b": 2}
+    assert lots(("a", "buy", "1", ""), ("b", "sell", "1", "")) == {}
+    # an order that goes on filling after the position ended opens a new lot
+    assert lots(("a", "buy", "1", ""), ("b", "sell", "1", ""), ("a", "buy", "2", "")) == {"a": 2}
+
+
+@given(MOVES, st.lists(st.sampled_from("abc"), min_size=40, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_lots_add_up_to_what_is_held(moves: list[tuple[str, str, str]], names: list[str]) -> None:
+    tracker = PositionTracker([LINEAR])
+    for n, fill in enumerate(fills_of(*moves)):
+        own, parent = names[n % 40], names[(n + 7) % 40]
+        tracker.apply(replace(fill, client_order_id=own, parent_order_id=parent))
+        open_lots = tracker.lots("", "BTCUSDT")
+        assert sum(open_lots.values()) == abs(tracker.quantity("", "BTCUSDT"))
+        assert all(quantity > 0 for quantity in open_lots.values())

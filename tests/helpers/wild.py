@@ -93,7 +93,7 @@ class Wild:
                 return
             self.seen.flat_in_s.append(now_ns // S - self.stopped_s)
             self.stopped_s = None
-            if self.r.random() < 0.5:
+            if self.r.random() < 0.9:
                 self.engine.deactivate_circuit_breaker()
         elif self.r.random() < 0.12:
             await self.act(now_ns)
