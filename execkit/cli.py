@@ -135,11 +135,12 @@ def simulate(
     kept = open_store(store_path)
     run_id = result.save(kept)
     per_side = kept.sql(
-        "SELECT * FROM slippage_summary WHERE run_id = ? ORDER BY symbol, side", [run_id]
+        "SELECT * FROM slippage_summary WHERE run_id = ? ORDER BY symbol, waits_on_purpose, side",
+        [run_id],
     )
-    shown = ["symbol", "side", "currency", "n_orders", "n_unfilled", "notional"]
+    shown = ["symbol", "waits_on_purpose", "side", "currency", "n_orders", "n_unfilled", "notional"]
     shown += [name for name in per_side.columns if name.endswith("_cost_bps")]
-    say(per_side[shown].round(3).to_string(index=False), as_json)
+    say(per_side[shown].round(3).to_string(index=False, na_rep="-"), as_json)
     say(f"run {run_id} is in {kept.path}", as_json)
     finish(
         {

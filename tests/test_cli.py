@@ -124,6 +124,19 @@ def test_random_orders_are_simulated_and_stored(
     assert kept["n"].tolist() == [200]
 
 
+def test_the_costs_of_orders_that_wait_on_purpose_are_printed_apart(
+    book: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    argv = ["simulate", "--random", "200", "--market", str(book), "--store", str(tmp_path / "d")]
+
+    assert cli.main(argv) == 0
+    head, *rows = capsys.readouterr().out.splitlines()[:5]
+
+    at = head.split().index("waits_on_purpose")
+    assert [row.split()[at] for row in rows] == ["False", "False", "True", "True"]
+    assert "trigger_cost_bps" in head
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_a_file_of_orders_is_simulated(
     suffix: str, book: Path, tmp_path: Path, capsys: Capture

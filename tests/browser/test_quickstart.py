@@ -139,7 +139,7 @@ def test_the_quickstart_runs_in_jupyterlab_and_shows_its_chart(
             "last": last.inner_text().strip(),
         }
 
-    assert seen["dots"] > 100
+    assert seen["dots"] > 90  # 86 entries, some stops, the totals
     assert seen["share"] == 0
     assert seen["errors"] == 0
     assert seen["last"] == "True"
