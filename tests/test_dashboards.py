@@ -96,6 +96,18 @@ def test_stops_are_shown_against_their_stop_price_and_targets_are_counted() -> N
     assert words in figure.layout.title.text
 
 
+def test_a_bar_has_no_piece_without_a_number() -> None:
+    """The browser would draw what lies above it from 0 on, and hide what lies below."""
+    figure = slippage.figure(with_exits(), by="order_type")
+    bars = {trace.name: trace for trace in figure.data if trace.type == "bar"}
+
+    assert all(np.isfinite(np.asarray(bar.y, dtype=float)).all() for bar in bars.values())
+    assert list(bars["arrival, against the mid"].x) == ["limit", "market"]
+    assert list(bars["trigger, against the stop price"].x) == ["stop<br>limit", "stop<br>market"]
+    order = ("limit", "market", "stop<br>limit", "stop<br>market")
+    assert figure.layout.xaxis2.categoryarray == order
+
+
 def test_the_cost_of_stops_is_made_of_trigger_and_fee() -> None:
     """And a group of entries and stops spreads each part over the notional of both."""
     kinds = slippage.parts(with_exits(), by="order_type")

@@ -159,14 +159,17 @@ def _orders(panels: go.Figure, table: pd.DataFrame) -> None:
 
 
 def _parts(panels: go.Figure, costs: pd.DataFrame) -> None:
-    groups = [str(value).replace("_", "<br>") for value in costs.index]
+    groups = pd.Series([str(value).replace("_", "<br>") for value in costs.index], costs.index)
+    panels.update_xaxes(categoryorder="array", categoryarray=list(groups), col=2)
     for part, (name, colour) in PARTS.items():
-        if costs[part.replace("_ccy", "_bps")].isna().all():
+        # Bars above a missing one would be drawn from 0 on.
+        there = costs[part.replace("_ccy", "_bps")].dropna()
+        if there.empty:
             continue
         panels.add_trace(
             go.Bar(
-                x=groups,
-                y=costs[part.replace("_ccy", "_bps")],
+                x=groups[there.index],
+                y=there,
                 name=name,
                 marker={"color": colour},
                 hovertemplate="%{y:.3f} bps<extra>" + name + "</extra>",
