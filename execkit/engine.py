@@ -314,13 +314,13 @@ class ExecutionEngine(EngineView):
         order.validate()
         spawn, manager = self.order_manager.tasks.spawn, self.order_manager
 
-        def cancel() -> None:
+        async def cancel() -> None:
             if order.status.is_live:
-                spawn(manager.cancel_order(order))
+                await manager.cancel_order(order)
 
         self._driver.at(ts_ns, lambda: spawn(self._place_scheduled(order, exchange_name)))
         if cancel_ts_ns is not None:
-            self._driver.at(cancel_ts_ns, cancel)
+            self._driver.at(cancel_ts_ns, lambda: spawn(cancel()))
 
     async def _place_scheduled(self, order: ExecutionOrder, exchange_name: str) -> None:
         result = await self.gate.place(order, exchange_name)
