@@ -16,7 +16,7 @@ from execkit.clock import ReplayClock
 from execkit.domain import ExecutionOrder
 from execkit.engine import ExecutionEngine
 from execkit.journal import Journal
-from execkit.limits import LIMITS, reference_price
+from execkit.limits import LIMITS, equity, reference_price
 from execkit.market import MarketData
 from execkit.models.fee import FeeModel
 from execkit.models.fill import QUEUE, FillModel
@@ -241,9 +241,10 @@ def _numbered(data: Mapping[str, Any]) -> tuple[int, FillRow]:
 
 
 def open_guard() -> RiskGuard:
-    """Limits that never refuse; also not an order sent before the book showed anything."""
+    """Limits that never refuse; also not an order sent before the book showed anything, or while
+    it shows nothing by which what is held could be valued."""
     numbers = ("max_positions", "max_drawdown_pct", "daily_loss_limit_pct", "max_failed_orders")
-    rules = tuple(rule for rule in LIMITS if rule is not reference_price)
+    rules = tuple(rule for rule in LIMITS if rule not in (equity, reference_price))
     return RiskGuard(rules=rules, **dict.fromkeys(numbers))
 
 
