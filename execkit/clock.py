@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -113,7 +114,7 @@ class ReplayClock:
 
     def __init__(self, start_ns: int = 0) -> None:
         self._now_ns = int(start_ns)
-        self._moved: asyncio.Condition | None = None
+        self.sleeper: Callable[[int], Awaitable[None]] | None = None  # set by who moves the time
 
     def now_ns(self) -> int:
         return self._now_ns
@@ -125,5 +126,7 @@ class ReplayClock:
         self._now_ns = int(ts_ns)
 
     async def sleep_until(self, ts_ns: int) -> None:
+        """In an engine's replay: woken at `ts_ns` sharp. Raises `InvalidInput` where the replay
+        itself would have to wait for it, which is inside `on_time`."""
         while self._now_ns < ts_ns:
-            await asyncio.sleep(0)
+            await (asyncio.sleep(0) if self.sleeper is None else self.sleeper(ts_ns))

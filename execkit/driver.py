@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 
 from execkit.clock import NS_PER_S, Clock, LiveClock, ReplayClock
 from execkit.errors import InvalidInput
-from execkit.orders import Tasks
+from execkit.tasks import Tasks
 from execkit.venues.base import ReplayVenue, Venue, VenueUpdate
 
 _log = logging.getLogger(__name__)
@@ -66,6 +66,9 @@ class Driver:
         self._wake = asyncio.Event()
         self._waiting: set[asyncio.Future[None]] = set()
         self._task: asyncio.Task[None] | None = None
+        self._mover: asyncio.Task[object] | None = None  # who runs the replay
+        if isinstance(clock, ReplayClock):
+            clock.sleeper = self._sleep
 
     def receive(self, update: VenueUpdate) -> None:
         """Enqueue; applied by the writer."""
@@ -78,6 +81,14 @@ class Driver:
         self._count += 1
         heapq.heappush(self._timers, (ts_ns, self._count, action))
         self._wake.set()
+
+    async def _sleep(self, ts_ns: int) -> None:
+        if self.driving and asyncio.current_task() is self._mover:
+            fix = "time moves when on_time returns; act at a later call, or use engine.schedule"
+            raise InvalidInput("sleep_until", ts_ns, fix)
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.at(ts_ns, lambda: None if woken.done() else woken.set_result(None))
+        await self.tasks.sleep(woken)
 
     # -- the writer -------------------------------------------------------------------------
 
@@ -129,7 +140,7 @@ class Driver:
             raise InvalidInput("replay", "inside a replay", "let the running replay move time")
         if until_ns is not None and until_ns < clock.now_ns():
             raise InvalidInput("until_ns", until_ns, f"the clock is already at {clock.now_ns()}")
-        self.driving = True
+        self.driving, self._mover = True, asyncio.current_task()
         try:
             end = max(self._last_market_ns(), clock.now_ns()) if until_ns is None else until_ns
             await self._drive(clock, end, on_time, every_ns, stop)
@@ -218,6 +229,7 @@ class Driver:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+        self.tasks.end_sleep()
         await self.tasks.settle()
         self._write()
 

@@ -15,7 +15,7 @@ import asyncio
 import inspect
 import json
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from execkit import records, recovery
@@ -27,6 +27,7 @@ from execkit.lifecycle import Alarm, OrderLedger, Outcome
 from execkit.records import Recorder
 from execkit.recovery import Recovery
 from execkit.risk import Approved, Refused, paper_only
+from execkit.tasks import Tasks
 from execkit.venues.base import Venue, VenueUpdate
 from execkit.words import ExecutionStatus
 
@@ -48,40 +49,6 @@ EVENTS = (
 
 Callback = Callable[[ExecutionOrder], object]
 Check = Callable[[ExecutionOrder], Approved | Refused]
-
-
-class Tasks:
-    """Background work of one engine, kept alive until it is done, and awaited at will.
-
-    on_error : told of every error of a task when it happens. `settle` raises the first one too.
-    """
-
-    def __init__(self) -> None:
-        self.on_error: Callable[[BaseException], None] | None = None
-        self._running: set[asyncio.Task[Any]] = set()
-        self._errors: list[BaseException] = []
-
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            _log.error("background work failed", exc_info=error)
-            self._errors.append(error)
-            if self.on_error is not None:
-                self.on_error(error)
-
-    async def settle(self) -> None:
-        """Return when nothing is running; raise the first error since the last call."""
-        while self._running:
-            await asyncio.wait(self._running)
-        if self._errors:
-            error, self._errors = self._errors[0], []
-            raise error
 
 
 class OrderManager:

@@ -754,6 +754,41 @@ def test_on_a_live_clock_the_paper_market_moves_with_the_time_that_passes() -> N
 # ------------------------------------------------------------------ scheduling
 
 
+def test_a_callback_may_wait_for_replayed_time_and_wakes_at_it() -> None:
+    async def scenario() -> None:
+        engine = await started(QuoteVenue(flat_market(quote(60, 49_999, 50_001))))
+        woke: list[float] = []
+
+        async def later(order: ExecutionOrder) -> None:
+            for seconds in (5, 20, 1_000):
+                await engine.clock.sleep_until(seconds * S)
+                woke.append(engine.clock.now_ns() / S)
+                if seconds == 20:
+                    await engine.close_position("BTCUSDT")
+
+        engine.order_manager.register_callback("on_filled", later)
+        await engine.execute_signal(buy(), "binance")
+        await asyncio.wait_for(engine.replay(), 10)
+        assert woke == [5, 20, 20, 20]  # for the closing fill, seconds 5 and 20 are past
+        assert engine.positions == []
+        await engine.stop()
+
+    run(scenario())
+
+
+def test_on_time_may_not_wait_for_the_time_that_it_holds_up() -> None:
+    async def scenario() -> None:
+        engine = await started(QuoteVenue(flat_market(quote(60, 49_999, 50_001))))
+
+        async def strategy(now_ns: int) -> None:
+            await engine.clock.sleep_until(now_ns + S)
+
+        with pytest.raises(InvalidInput, match="time moves when on_time returns"):
+            await asyncio.wait_for(engine.replay(on_time=strategy), 10)
+
+    run(scenario())
+
+
 def test_a_scheduled_order_that_cannot_be_placed_is_refused_with_an_alarm() -> None:
     async def scenario() -> None:
         engine = await started(QuoteVenue(flat_market(quote(60, 49_999, 50_001))))

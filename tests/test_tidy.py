@@ -32,8 +32,8 @@ LAYERS = (
     "sources models valuation positions snapshot limits risk order_table metrics",
     "journal lifecycle records recovery venues matching request profit "
     "simulator results algos sample toy "
-    "store schema ingest ingest_sql storefile",
-    "dashboards outlets orders",
+    "store schema ingest ingest_sql storefile storedb storesim storesql",
+    "dashboards outlets tasks orders",
     "monitor driver frames account bookkeeping signals protection gate emergency",
     "engine",
     "desk",
