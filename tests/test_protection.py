@@ -194,8 +194,21 @@ def test_what_was_covered_stays_so_while_an_entry_fills_faster_than_orders_arriv
 
     async def scenario() -> None:
         class Quick(QuoteVenue):
+            gone: tuple[str, ...] = ()  # canceled before they arrived
+
             async def cancel(self, order: ExecutionOrder) -> None:
                 self._enqueue(order.cancel_ts_ns or 0, "cancel", order)
+
+            def _cancel(self, order: ExecutionOrder) -> None:
+                if order.client_order_id not in self._book:
+                    self.gone += (order.client_order_id,)
+                super()._cancel(order)
+
+            def _arrive(self, order: ExecutionOrder) -> None:
+                if order.client_order_id in self.gone:
+                    self._tell(UpdateKind.CANCELED, order, "requested")
+                else:
+                    super()._arrive(order)
 
         venue = Quick(each_second(20, size=0.2), entry_ns=2 * S)
         engine = await started(venue)
@@ -258,15 +271,15 @@ def test_the_pause_after_an_exit_that_found_nobody_doubles_up_to_64_times() -> N
 
 def test_a_fill_during_a_pause_is_covered_at_once() -> None:
     async def scenario() -> None:
-        quotes = [quote(1, 49_999, 50_001, 0.5), quote(2, 48_900, 50_003)]
-        quotes += [quote(t, 48_900, 50_003) for t in range(3, 9)]
-        venue = QuoteVenue([*quotes, quote(9, 49_999, 50_001), quote(20, 49_999, 50_001)])
+        quotes = [quote(1, 49_999, 50_001, 0.5), quote(2, 48_900, 50_003), quote(6, 48_900, 50_003)]
+        venue = QuoteVenue([*quotes, quote(7, 49_999, 50_001)])
         engine = await started(venue)
         await buy(engine, price=50_001, stop_loss=49_000)
-        venue.position["BTCUSDT"] = D(0)  # exits find nothing to reduce: 1, 2, 4 s of pause
-        await engine.replay(9 * S)
-        assert held(engine) == 1
-        assert stops(engine) == [(49_000, 1)]
+        venue.position["BTCUSDT"] = D(0)  # exits find nothing to reduce: pauses to 3, 5 and 9 s
+        await engine.replay(6 * S)
+        assert (held(engine), stops(engine)) == (D("0.5"), [])
+        await engine.replay(7 * S)
+        assert (held(engine), stops(engine)) == (1, [(49_000, 1)])
 
     run(scenario())
 
@@ -390,6 +403,22 @@ def test_what_grows_while_its_close_is_under_way_is_closed_too() -> None:
     run(scenario())
 
 
+def test_what_an_emergency_stop_could_not_close_is_protected_again_when_it_is_taken_back() -> None:
+    async def scenario() -> None:
+        venue = QuoteVenue(each_second(9))
+        engine = await started(venue, settle_timeout_s=1)
+        await buy(engine, stop_loss=49_000)
+        venue.faults.reject.add(OrderType.MARKET)
+        await engine.emergency_stop_all()
+        assert (held(engine), stops(engine)) == (1, [])
+        engine.deactivate_circuit_breaker()
+        now_ns = engine.clock.now_ns()
+        await engine.replay(now_ns + 1)
+        assert (held(engine), stops(engine)) == (1, [(49_000, 1)])
+
+    run(scenario())
+
+
 class Disk:
     """A journal that can be full."""
 
@@ -399,6 +428,25 @@ class Disk:
         if self.full:
             raise JournalUnwritable("no space left")
         return [1] * len(events)
+
+
+def test_a_fill_that_could_not_be_protected_for_want_of_a_journal_is_protected_later() -> None:
+    async def scenario() -> None:
+        venue, disk = QuoteVenue(each_second(60)), Disk()
+        engine = await started(venue, journal=disk)
+        order = await buy(engine, price=49_000, stop_loss=48_000)
+        disk.full = True
+        late_fill(venue, order, 2 * S)
+        with pytest.raises(JournalUnwritable):
+            await engine.replay(3 * S)
+        assert (held(engine), stops(engine)) == (1, [])
+        assert "unprotected" in codes(engine)
+        disk.full = False
+        with pytest.raises(JournalUnwritable):  # what stopped trading is still to be told
+            await engine.replay(20 * S)
+        assert stops(engine) == [(48_000, 1)]
+
+    run(scenario())
 
 
 def test_without_a_journal_the_emergency_stop_cancels_entries_and_leaves_the_stop_loss() -> None:
