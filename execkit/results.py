@@ -170,10 +170,11 @@ class SimulationResult:
             self.save(store)
             return store.sql("select * from slippage order by decision_ts_ns, client_order_id")
 
-    def save(self, store: Store | str | Path) -> str:
+    def save(self, store: Store | str | Path, *, replace: bool = False) -> str:
         """Put orders, fills, positions, equity and the quotes that analytics need into a store.
 
-        Saving the same run twice leaves one copy. Returns the run_id.
+        The same run again changes nothing; another one of the same run_id raises `InvalidInput`,
+        unless `replace` puts it in the place of the earlier one. Returns the run_id.
         """
         from execkit.store import Store
 
@@ -197,7 +198,13 @@ class SimulationResult:
             "params": json.dumps(self.params(), sort_keys=True),
         }
         return target.save_simulation(
-            head, orders, self.fills, self.positions, self.equity, self._quotes()
+            head,
+            orders,
+            self.fills,
+            self.positions,
+            self.equity,
+            self._quotes(),
+            replace=replace,
         )
 
     def params(self) -> dict[str, Any]:

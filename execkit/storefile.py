@@ -36,7 +36,8 @@ _DAMAGE = {"IOException", "InternalException", "FatalException", "SerializationE
 @dataclass(frozen=True, slots=True)
 class IngestReport:
     """What one `Store.ingest` did: journal rows `after_seq` < seq <= `last_seq`, rows added per
-    table, and fills or orders that the journal holds twice (counted once)."""
+    table, and fills or orders that the journal holds twice (counted once). `set_aside` is where a
+    rebuild put a file that it could not read, with what only that file held; "" if none."""
 
     journal_id: str
     after_seq: int
@@ -44,6 +45,7 @@ class IngestReport:
     added: dict[str, int]
     repeated: int
     seconds: float
+    set_aside: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +143,14 @@ def quoted(path: Path) -> str:
     return str(path).replace("'", "''")
 
 
-def is_users(error: Exception) -> bool:
-    """Whether the caller's query is at fault, not the file."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"ProgrammingError", "DataError", "NotSupportedError"})
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file to ``<name>.broken``, or a number behind it; return where it is."""
+    aside, number = path.with_name(path.name + ".broken"), 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.broken-{number}")
+    path.rename(aside)
+    return aside
 
 
 def translated(error: Exception, path: Path, waited_s: float = 0.0) -> Exception:

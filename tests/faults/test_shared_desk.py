@@ -132,7 +132,8 @@ def test_a_writer_an_ingester_readers_and_a_duckdb_shell_share_one_desk(tmp_path
     desk = tmp_path / "desk"
     desk.mkdir(mode=0o700)
     store = Store(desk)
-    store.tables()
+    with Journal(desk) as journal:
+        store.ingest(journal)  # makes the file, for the readers
     until = time.time() + 1.5 + SECONDS
     codes = (WRITER, INGESTER, SQL_READER, JOURNAL_READER, SHELL)
     processes = [start(code, desk, until) for code in codes]
@@ -199,9 +200,9 @@ def test_kill_9_of_the_ingester_leaves_whole_batches_and_it_goes_on(tmp_path: Pa
     exec(COMMON.replace("desk, until = sys.argv[1], float(sys.argv[2])", ""), source)
     store = Store(tmp_path)
     with Journal(tmp_path) as journal:
+        store.ingest(journal)  # makes the file, so that each kill hits the ingest
         for n in range(orders):
             journal.append_many(source["order_events"](n))  # type: ignore[operator]
-        store.tables()
         for _ in range(20):
             ingester = start(KILLED_INGESTER, tmp_path, 0.0)
             assert ingester.stdout is not None
