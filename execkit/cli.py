@@ -1,27 +1,36 @@
 """The command line. Each command loads what it needs when it runs, and speaks JSON if asked.
 
 Exit status: 0 only on success, 1 for an error (one line on stderr that says what to do), 2 for a
-command that was not understood. With ``--json`` the last line of stdout is one JSON object.
+command that was not understood, 130 after Ctrl-C. With ``--json`` the last line of stdout is one
+JSON object, of a failure too: ``{"ok": false, "error": ...}``.
 ``EXECKIT_DEBUG=1`` shows the traceback of an error.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from execkit import __version__
-from execkit.errors import ExecKitError, InvalidData, InvalidInput
+from execkit import __version__, cli_simulate
+from execkit.cli_parts import (
+    Interrupted,
+    Json,
+    Reported,
+    Symbol,
+    finish,
+    open_store,
+    records,
+    say,
+    verdict,
+)
+from execkit.errors import ExecKitError, InvalidData, StoreCorrupt
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from execkit.journal import Journal
 
 app = typer.Typer(
@@ -35,34 +44,9 @@ data = typer.Typer(help="Market data: check it, import it.", no_args_is_help=Tru
 store = typer.Typer(help="The DuckDB store of a desk: rebuild, check, query.", no_args_is_help=True)
 app.add_typer(data, name="data")
 app.add_typer(store, name="store")
+app.command()(cli_simulate.simulate)
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object last.")]
 DeskPath = Annotated[Path, typer.Argument(help="Desk directory, with journal and store.")]
-Symbol = Annotated[str | None, typer.Option(help="Only this symbol.")]
-
-
-def say(text: object, quiet: bool) -> None:
-    """Words for a human; silent where a program reads."""
-    if not quiet:
-        print(text)
-
-
-def finish(result: Mapping[str, Any], as_json: bool) -> None:
-    """The one JSON object, last."""
-    if as_json:
-        print(json.dumps(result, default=_plain, allow_nan=False))
-
-
-def _plain(value: object) -> object:
-    if hasattr(value, "item"):
-        return value.item()
-    return str(value)
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, object]]:
-    """Rows of a frame for JSON: NaN and NA become null."""
-    plain = frame.astype(object).where(frame.notna(), None)
-    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
 
 
 @app.callback(invoke_without_command=True)
@@ -93,66 +77,6 @@ def demo(
     finish(run_demo(out, market, symbol, lambda text: say(text, as_json)), as_json)
 
 
-@app.command()
-def simulate(
-    market: Annotated[Path, typer.Option(help="File or folder of market data.")],
-    store_path: Annotated[Path, typer.Option("--store", help="Desk directory or DuckDB file.")],
-    orders: Annotated[Path | None, typer.Option(help="CSV or Parquet, a row per order.")] = None,
-    random: Annotated[int | None, typer.Option(min=1, help="Make this many random orders.")] = None,
-    symbol: Symbol = None,
-    fill: Annotated[str, typer.Option(help="optimistic, queue or pessimistic.")] = "queue",
-    fidelity: Annotated[str, typer.Option(help="auto, depth, quotes, prints, bars.")] = "auto",
-    maker_bps: Annotated[float, typer.Option(help="Fee; negative = rebate.")] = 0.0,
-    taker_bps: Annotated[float, typer.Option(help="Fee.")] = 0.0,
-    entry_ms: Annotated[float, typer.Option(help="Latency of orders.")] = 0.0,
-    cancel_ms: Annotated[float, typer.Option(help="Latency of cancels.")] = 0.0,
-    jitter_ms: Annotated[float, typer.Option(help="Mean random addition to each.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of random orders and latency.")] = 0,
-    as_json: Json = False,
-) -> None:
-    """What would these orders have filled at? Orders and fills go into the store."""
-    from execkit import toy
-    from execkit.market import MarketData
-    from execkit.models import FeeModel, LatencyModel
-    from execkit.simulator import simulate as run_simulation
-
-    if (orders is None) == (random is None):
-        raise typer.BadParameter("give one of --orders FILE and --random N.")
-    loaded = MarketData.load(market, symbol)
-    table = read_table(orders) if random is None else toy.random_orders(loaded, random, seed)
-    result = run_simulation(
-        table,
-        loaded,
-        fill=fill,
-        fee=FeeModel(maker_bps=maker_bps, taker_bps=taker_bps),
-        latency=LatencyModel(
-            entry_ns=_ns(entry_ms), cancel_ns=_ns(cancel_ms), jitter_ns=_ns(jitter_ms)
-        ),
-        seed=seed,
-        fidelity=fidelity,
-        progress=True,
-    )
-    kept = open_store(store_path)
-    run_id = result.save(kept)
-    per_side = kept.sql(
-        "SELECT * FROM slippage_summary WHERE run_id = ? ORDER BY symbol, waits_on_purpose, side",
-        [run_id],
-    )
-    shown = ["symbol", "waits_on_purpose", "side", "currency", "n_orders", "n_unfilled", "notional"]
-    shown += [name for name in per_side.columns if name.endswith("_cost_bps")]
-    say(per_side[shown].round(3).to_string(index=False, na_rep="-"), as_json)
-    say(f"run {run_id} is in {kept.path}", as_json)
-    finish(
-        {
-            "run_id": run_id,
-            "store": str(kept.path),
-            "summary": result.summary(),
-            "slippage": records(per_side),
-        },
-        as_json,
-    )
-
-
 @data.command("check")
 def data_check(
     path: Annotated[Path, typer.Argument(help="File or folder of market data.")],
@@ -168,10 +92,10 @@ def data_check(
     spans = {s: market.span(s) for s in market.symbols}
     rows = {kind: len(table) for kind, table in market.tables.items()}
     found = records(report.frame())
-    finish({"ok": report.ok, "rows": rows, "spans_ns": spans, "findings": found}, as_json)
-    if not report.ok:
-        count = sum(f.severity == "error" for f in report.findings)
-        raise InvalidData(f"{path} has {count} kind(s) of error: see the report, mend the source")
+    count = sum(f.severity == "error" for f in report.findings)
+    problem = f"{path} has {count} kind(s) of error: see the report, mend the source"
+    result = {"rows": rows, "spans_ns": spans, "findings": found}
+    verdict(result, "" if report.ok else problem, as_json)
 
 
 @data.command("import")
@@ -195,16 +119,31 @@ def data_import(
 @store.command("rebuild")
 def store_rebuild(desk: DeskPath, as_json: Json = False) -> None:
     """Make the DuckDB file anew from the journal; simulated runs are carried over."""
+    if simulate_only(desk):
+        runs = simulated_runs(desk)
+        text = f"{desk} has no journal, so there is nothing to rebuild from; the store with its "
+        say(f"{text}{runs:,} simulated runs is left alone", as_json)
+        finish({"store": str(open_store(desk).path), "simulated_runs": runs}, as_json)
+        return
     with open_journal(desk) as journal:
         kept = open_store(desk)
         report = kept.rebuild(journal)
     say(f"{kept.path} holds journal rows up to {report.last_seq} again", as_json)
-    finish({"store": str(kept.path), "last_seq": report.last_seq, "added": report.added}, as_json)
+    if report.set_aside:
+        text = "the old file could not be read: simulated runs in it are not in the new one; it is "
+        say(f"{text}kept as {report.set_aside}", as_json)
+    result = {"store": str(kept.path), "last_seq": report.last_seq, "added": report.added}
+    finish({**result, "set_aside": report.set_aside or None}, as_json)
 
 
 @store.command("check")
 def store_check(desk: DeskPath, as_json: Json = False) -> None:
     """Verify the journal's chain and that the store agrees with it. Exit status 1 if not."""
+    if simulate_only(desk):
+        runs = simulated_runs(desk)
+        say(f"{desk} has no journal, and {runs:,} simulated runs: ok", as_json)
+        finish({"ok": True, "journal": None, "simulated_runs": runs}, as_json)
+        return
     with open_journal(desk) as journal:
         report = open_store(desk).check(journal)
     say(
@@ -212,18 +151,10 @@ def store_check(desk: DeskPath, as_json: Json = False) -> None:
         f"{report.pending:,} journal rows wait for the next ingest",
         as_json,
     )
-    finish(
-        {
-            "ok": report.ok,
-            "orders": report.orders,
-            "fills": report.fills,
-            "pending": report.pending,
-            "problems": report.problems,
-        },
-        as_json,
-    )
-    if not report.ok:
-        raise InvalidData(f"{'; '.join(report.problems)}: run `execkit store rebuild {desk}`")
+    result = {"orders": report.orders, "fills": report.fills, "pending": report.pending}
+    problem = f"{'; '.join(report.problems)}: run `execkit store rebuild {desk}`"
+    result_of = {**result, "problems": report.problems}
+    verdict(result_of, "" if report.ok else problem, as_json)
 
 
 @store.command("sql")
@@ -233,7 +164,7 @@ def store_sql(
     as_json: Json = False,
 ) -> None:
     """Answer one query, read-only."""
-    answer = open_store(path, must_exist=True).sql(query)
+    answer = open_store(path).sql(query)
     say(answer.to_string(index=False), as_json)
     finish({"columns": list(answer.columns), "rows": records(answer)}, as_json)
 
@@ -263,40 +194,33 @@ def run(
     finish({"output": str(target), "parameters": values}, as_json)
 
 
-def read_table(path: Path | None) -> pd.DataFrame:
-    """A table of orders from CSV or Parquet; `InvalidInput` or `InvalidData` if it cannot be."""
-    import pandas as pd
-    import pyarrow as pa
+def simulate_only(desk: Path) -> bool:
+    """Whether the desk has a store and no journal, as after `execkit simulate`."""
+    from execkit.journal import locate, mark_of
 
-    if path is None or not path.is_file():
-        raise InvalidInput("--orders", str(path), "there is no such file")
+    journal = locate(desk)
+    known = journal.exists() or mark_of(journal).exists()
+    return desk.is_dir() and not known and open_store(desk).path.exists()
+
+
+def simulated_runs(desk: Path) -> int:
+    """Runs in a store without a journal; `InvalidData` where the journal is what is missing."""
+    kept = open_store(desk)
     try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        whole = dict.fromkeys(("ts_ns", "expire_ts_ns", "cancel_ts_ns"), "Int64")
-        return pd.read_csv(path, dtype=whole)
-    except (ValueError, pa.ArrowException, OSError) as error:
+        kept.tables()  # reads each of them
+        found = kept.sql("SELECT count(*) AS n, count(journal_id) AS fed FROM runs").iloc[0]
+    except (StoreCorrupt, InvalidData) as error:
+        reason = str(error).partition(": run ")[0]
         raise InvalidData(
-            f"{path} is not a table of orders ({error}): use CSV or Parquet"
+            f"{reason}, and {desk} has no journal to rebuild it from; the file is left alone: put "
+            "a copy of it back, or move it away and simulate again"
         ) from None
-
-
-def open_store(path: Path, must_exist: bool = False) -> Any:
-    """The store of a desk directory, or a DuckDB file; the directory is made if it is absent."""
-    from execkit.store import FILE_NAME, Store
-
-    if path.suffix != ".duckdb":
-        if not path.exists() and not must_exist:
-            try:
-                path.mkdir(mode=0o700, parents=True)
-            except OSError as error:
-                raise InvalidInput(
-                    "--store", str(path), f"{error.strerror}: name another"
-                ) from None
-        path = path / FILE_NAME
-    if must_exist and not path.is_file():
-        raise InvalidInput("path", str(path), "there is no store; name a desk directory")
-    return Store(path)
+    if found["fed"]:
+        raise InvalidData(
+            f"{desk} has no journal, but {found['fed']} runs in {kept.path} came from one: put "
+            "the journal back; the store is left alone"
+        )
+    return int(found["n"])
 
 
 def open_journal(desk: Path) -> Journal:
@@ -304,10 +228,6 @@ def open_journal(desk: Path) -> Journal:
     from execkit.journal import Journal
 
     return Journal(desk, create=False)
-
-
-def _ns(milliseconds: float) -> int:
-    return round(milliseconds * 1_000_000)
 
 
 def _join_parameters(argv: Sequence[str]) -> list[str]:
@@ -327,15 +247,15 @@ def _join_parameters(argv: Sequence[str]) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     given = _join_parameters(sys.argv[1:] if argv is None else argv)
-    debug = os.environ.get("EXECKIT_DEBUG") == "1"
+    debug, as_json = os.environ.get("EXECKIT_DEBUG") == "1", "--json" in given
     try:
         status = app(given, prog_name="execkit", standalone_mode=False)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+    except (KeyboardInterrupt, Interrupted) as stop:
+        return _fail(str(stop) or "interrupted", 130, as_json)
     except ExecKitError as error:
         if debug:
             raise
-        return _fail(str(error), 1)
+        return _fail(str(error), 1, as_json and not isinstance(error, Reported))
     except BrokenPipeError:  # the reader, such as head, has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  closed by the end of the process
         return 1
@@ -343,16 +263,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         usage = getattr(error, "format_message", None)
         if usage is not None:
             words = usage()  # empty where the help was printed instead
-            return _fail(f"{words} Try: execkit --help", 2) if words else 2
+            return _fail(f"{words} Try: execkit --help", 2, as_json) if words else 2
         if debug:
             raise
         hint = "this is a bug; EXECKIT_DEBUG=1 shows where"
-        return _fail(f"{type(error).__name__}: {error} ({hint})", 1)
-    return int(status or 0)
+        return _fail(f"{type(error).__name__}: {error} ({hint})", 1, as_json)
+    # the parser makes this status of a Ctrl-C that no command caught
+    return _fail("interrupted", 130, as_json) if status == 130 else int(status or 0)
 
 
-def _fail(text: str, status: int) -> int:
-    print("execkit: " + " ".join(text.split()), file=sys.stderr)
+def _fail(text: str, status: int, as_json: bool) -> int:
+    line = " ".join(text.split())
+    print(f"execkit: {line}", file=sys.stderr)
+    finish({"ok": False, "error": line}, as_json)
     return status
 
 

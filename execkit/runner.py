@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import logging
 import math
 import os
 import re
@@ -76,6 +77,8 @@ def run_notebook(
 
 def known_parameters(notebook: Path) -> list[str]:
     """Names that the cell tagged ``parameters`` assigns, in order."""
+    if notebook.is_dir():
+        raise InvalidInput("notebook", str(notebook), "is a directory: name a notebook in it")
     if not notebook.is_file():
         raise InvalidInput("notebook", str(notebook), "there is no such file")
     try:
@@ -150,8 +153,12 @@ def _execute(
     from papermill.exceptions import PapermillExecutionError
 
     where = f"the notebook so far is {target}"
+    papermill = _papermill()
+    # its own look at the parameters misses annotated ones; ours has refused what is not known
+    log = logging.getLogger("papermill")
+    log.addFilter(_is_not_about_parameters)
     try:
-        _papermill().execute_notebook(
+        papermill.execute_notebook(
             str(source), str(target), parameters, execution_timeout=timeout_s, log_output=False
         )
     except PapermillExecutionError as error:
@@ -165,6 +172,12 @@ def _execute(
         raise FixRequest(
             f"there is no Jupyter kernel {error.name!r} here: pip install 'execkit[notebook]'"
         ) from None
+    finally:
+        log.removeFilter(_is_not_about_parameters)
+
+
+def _is_not_about_parameters(record: logging.LogRecord) -> bool:
+    return "unknown parameter" not in record.getMessage()
 
 
 @contextmanager

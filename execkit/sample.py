@@ -13,6 +13,8 @@ what an order costs; use recordings for that.
 from __future__ import annotations
 
 import os
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -54,16 +56,26 @@ def path(name: str = "book") -> Path:
     """Folder of the sample "book" or "bars", ready for `MarketData.load`.
 
     In a source tree it is ``data/sample``; elsewhere it is generated once into the user's cache
-    (``XDG_CACHE_HOME`` or ``~/.cache``).
+    (``XDG_CACHE_HOME`` or ``~/.cache``), or, where that cannot be written, into a temporary
+    directory that goes with the process.
     """
     if name not in NAMES:
         raise InvalidInput("name", name, f"use one of: {', '.join(NAMES)}")
     bundled = Path(__file__).resolve().parents[1] / "data" / "sample" / name
     if (bundled / "manifest.json").is_file():
         return bundled
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "execkit" / f"sample-{VERSION}" / name
-    return folder if (folder / "manifest.json").is_file() else make(name).to_parquet(folder)
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = Path(home) / "execkit" / f"sample-{VERSION}" / name
+    try:
+        return folder if (folder / "manifest.json").is_file() else make(name).to_parquet(folder)
+    except InvalidInput:  # no home, or one that cannot be written
+        folder = Path(_temporary().name) / name
+        return folder if folder.is_dir() else make(name).to_parquet(folder)
+
+
+@cache
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="execkit-sample-")
 
 
 def make(name: str = "book") -> MarketData:

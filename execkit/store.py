@@ -28,6 +28,7 @@ from execkit.schema import TABLES
 from execkit.storefile import (
     IngestReport,
     StoreReport,
+    ctrl_c_after,
     exclusive,
     quoted,
     remove,
@@ -88,7 +89,8 @@ class Store:
         with self._reading() as db:
             storesql.check_query(db, query)
             try:
-                return db.execute(query, params).df()
+                with ctrl_c_after(db.interrupt):
+                    return db.execute(query, params).df()
             except duckdb.Error as error:
                 if storesql.is_users(error, self.path):
                     raise InvalidInput("query", query, str(error).strip()) from None
@@ -289,7 +291,7 @@ class Store:
         """One transaction on the open file: committed at the end, or nothing of it."""
         self._ensure()
         wait = self.write_timeout_s
-        with exclusive(self.path, wait), self._connected(False, wait) as db:
+        with exclusive(self.path, wait), self._connected(False, wait) as db, ctrl_c_after():
             db.execute("BEGIN")
             yield db
             db.execute("COMMIT")

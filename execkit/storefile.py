@@ -10,12 +10,14 @@ import fcntl
 import os
 import random
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
 from execkit.errors import (
@@ -95,6 +97,34 @@ def retry(action: Callable[[], T], errors: type[Exception], path: Path, timeout_
                 raise problem from error
         time.sleep(pause * random.uniform(0.5, 1.0))
         pause = min(pause * 1.5, 0.1)
+
+
+@contextmanager
+def ctrl_c_after(action: Callable[[], object] = bool) -> Iterator[None]:
+    """Let Ctrl-C take effect at the end of the block; on it, `action` is called at once.
+
+    DuckDB looks for Ctrl-C while a statement runs, and one that it stops in this way can leave the
+    database half closed: the next connect of the process then spins without end. Does nothing
+    outside the main thread, where Python delivers no signals.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    if not main or not callable(before):
+        yield
+        return
+    caught: list[FrameType | None] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        caught.append(frame)
+        action()
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if caught:
+            before(signal.SIGINT, caught[0])
 
 
 @contextmanager

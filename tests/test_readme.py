@@ -6,12 +6,17 @@ import ast
 import asyncio
 import inspect
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from execkit import cli
+from execkit.errors import InvalidInput
+from execkit.limits import RiskLimits
+from execkit.order_table import COLUMNS, REQUIRED, read_orders
+from execkit.schema import TABLES, views
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -68,6 +73,36 @@ def test_every_command_of_the_table_exists(capsys: pytest.CaptureFixture[str]) -
             argv = [word for word in (group, verb, "--help") if word]
             assert cli.main(argv) == 0, argv
     assert "Usage: execkit" in capsys.readouterr().out
+
+
+def names_after(opening: str) -> list[str]:
+    """What stands in backquotes between `opening` and the next full stop that ends a sentence."""
+    found = re.search(re.escape(opening) + r"(.*?)\.\s", TEXT, re.S)
+    assert found, opening
+    return re.findall(r"`(\w+)`", found[1].partition(":")[2])
+
+
+def test_the_columns_of_an_orders_file_are_listed() -> None:
+    assert names_after("Columns of a table or file of orders") == list(COLUMNS)
+    assert COLUMNS[: len(REQUIRED)] == REQUIRED
+
+
+def test_the_limits_of_the_risk_guard_are_listed() -> None:
+    known = [item.name for item in fields(RiskLimits) if item.name != "given"]
+    assert names_after("Limits of `RiskGuard`") == known
+
+
+def test_the_tables_and_views_of_the_store_are_listed() -> None:
+    made = [re.match(r"CREATE OR REPLACE VIEW (\w+)", statement) for statement in views()]
+    assert names_after("Tables") == list(TABLES)
+    assert sorted(names_after("Views")) == sorted(m[1] for m in made if m)
+
+
+def test_how_rows_are_counted_is_said_and_true() -> None:
+    assert "Rows in\nmessages count from 0" in TEXT
+    orders = {"ts_ns": [1, 2], "side": ["buy", "by"], "order_type": ["market"] * 2}
+    with pytest.raises(InvalidInput, match="row 1 "):
+        read_orders({**orders, "quantity": [1, 1]}, ["X"])
 
 
 def test_every_file_that_is_linked_exists() -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -237,6 +238,15 @@ def test_a_rebuild_on_a_full_disk_leaves_the_store_as_it_was(
 # -- Ctrl-C ----------------------------------------------------------------------------------------
 
 
+def test_an_interrupted_query_is_a_keyboard_interrupt(store: Store) -> None:
+    store.save_simulation({"run_id": "sim"}, *simulation())
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        store.sql("SELECT sum(hash(range)) FROM range(5_000_000_000)")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert store.tables()["runs"] == 1
+
+
 SAVE = """
 import sys, pandas as pd
 from execkit.store import Store
@@ -249,20 +259,23 @@ except KeyboardInterrupt:
 """
 
 
-def test_an_interrupted_save_stores_all_of_it_or_nothing(store: Store, tmp_path: Path) -> None:
-    n, stopped = 200_000, 0
+def test_an_interrupted_save_stores_all_of_it_or_nothing_and_does_not_hang(
+    store: Store, tmp_path: Path
+) -> None:
+    n, stopped = 100_000, 0
     for name, frame in zip("of", simulation(n), strict=True):
         frame.to_parquet(tmp_path / name)
-    for delay in (0.05, 0.2, 0.4, 0.6):
+    for delay in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6):
         saver = python(SAVE, tmp_path)
         assert saver.stdout is not None
         assert saver.stdout.readline() == "ready\n"
         time.sleep(delay)
         saver.send_signal(signal.SIGINT)
-        out, errors = saver.communicate(timeout=60)
+        out, errors = saver.communicate(timeout=30)
         assert saver.returncode == 0, errors
         stopped += out == "interrupted\n"
         if store.path.exists():
             counts = store.tables()
             assert (counts["runs"], counts["orders"], counts["fills"]) in ((0, 0, 0), (1, n, n))
+            store.path.unlink()
     assert stopped, "no interrupt came in time, so this run proved nothing"
