@@ -33,6 +33,13 @@ def as_table(case: Case) -> Case:
     return replace(case, orders=rows)
 
 
+def fidelity_of(case: Case) -> str:
+    """What the reference takes the case for; "auto" would leave a book that covers too little."""
+    kinds = {event[0] for event in case.events}
+    names = {"book": "depth", "quote": "quotes", "bar": "bars"}
+    return next((name for kind, name in names.items() if kind in kinds), "prints")
+
+
 def simulated(case: Case, model: FillModel | None = None) -> SimulationResult:
     """The case through the public call, decided one nanosecond before it arrives."""
     return simulate(
@@ -40,6 +47,7 @@ def simulated(case: Case, model: FillModel | None = None) -> SimulationResult:
         case.market(),
         model or case.model,
         latency=LatencyModel(entry_ns=LATENCY_NS, cancel_ns=LATENCY_NS),
+        fidelity=fidelity_of(case),
         initial_positions={SYMBOL: float(case.start_position * QUANTITY_UNIT)},
         progress=False,
     )
