@@ -370,7 +370,7 @@ def test_a_signal_that_makes_no_sense_names_the_field(field: str, more: dict[str
 def test_an_error_names_field_value_row_and_way_out_and_survives_a_process_boundary() -> None:
     error = InvalidInput("price", "x" * 200, "pass a number", row=7)
     assert str(error).startswith("price = 'xxx")
-    assert str(error).endswith("... in row 7: pass a number")
+    assert str(error).endswith("... in row 7 (from 0): pass a number")
     copy = pickle.loads(pickle.dumps(error))
     assert (copy.field, copy.row, str(copy)) == ("price", 7, str(error))
 
