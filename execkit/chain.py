@@ -179,7 +179,7 @@ def connect(path: Path, timeout_s: float) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous=FULL")
         if version == 0:
             _create(db, path)
-    except BaseException:
+    except BaseException:  # whatever stopped it, Ctrl-C too, must not leave the file open
         db.close()
         raise
     return db

@@ -139,7 +139,7 @@ class Journal:
         self._genesis = hashlib.sha256(self.journal_id.encode()).hexdigest()
         try:
             self._seen = self._check_mark(mark_path, accept_tail)
-        except BaseException:
+        except BaseException:  # a journal that is refused must not stay open
             self._db.close()
             raise
 
@@ -194,7 +194,7 @@ class Journal:
                     rows.append((seq, ts_ns, kind, order_id, run_id, body, previous, digest))
                 self._db.executemany("INSERT INTO journal VALUES (?,?,?,?,?,?,?,?)", rows)
                 self._db.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # Ctrl-C too: no half of a group may stay pending
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
