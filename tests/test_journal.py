@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from execkit.errors import InvalidData, InvalidInput, JournalCorrupt, JournalUnwritable
 from execkit.journal import KINDS, Event, Journal, mark_of
+from tests.conftest import need
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -358,8 +359,9 @@ def test_a_place_without_permission_is_named_with_the_way_out(tmp_path: Path) ->
         Journal(tmp_path / "file" / "journal.sqlite")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
 def test_another_user_without_permission_gets_one_clear_error(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        need("becoming another user needs root")
     with Journal(tmp_path / "desk" / "j.sqlite") as journal:
         fill_up(journal, 1)
     code = """

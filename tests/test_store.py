@@ -28,6 +28,7 @@ from execkit.errors import (
 from execkit.journal import Event, Journal
 from execkit.schema import TABLES
 from execkit.store import Store
+from tests.conftest import need
 
 REPO = Path(__file__).resolve().parents[1]
 S = 1_000_000_000
@@ -606,8 +607,9 @@ def test_threads_read_and_write_one_store_at_once(journal: Journal, store: Store
     assert store.tables()["fills"] == 200
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
 def test_missing_permission_is_one_clear_error(store: Store) -> None:
+    if os.geteuid() != 0:
+        need("becoming another user needs root")
     made(store)
     code = """
 import os, sys
