@@ -14,7 +14,7 @@ from execkit.errors import InvalidInput
 from execkit.market import MarketData
 from execkit.matching import loop
 from execkit.matching import state as st
-from execkit.matching.outcome import Columns
+from execkit.matching.outcome import Columns, Found
 from execkit.matching.reference_price import reference_prices
 from execkit.matching.tape import SymbolTape, build_tape
 from execkit.models.fee import FeeModel
@@ -109,12 +109,17 @@ def run_request(request: Request, model: FillModel, *, show: bool = False) -> Si
     columns.arrival_ns[:] = request.arrival
     bar = tqdm(total=len(table), desc="simulate", unit="order", disable=not show)
     for symbol, part in zip(table.symbols, request.parts, strict=True):
-        core = _load(request, part, model, request.start.get(symbol, 0.0))
-        core, _ = loop.run(core, part.market.tape, st.INF - 1)
-        columns.add(core, part.rows, part.market)
+        columns.add(_match(request, part, model, symbol), part.rows, part.market)
         bar.update(len(part.rows))
     bar.close()
     return SimulationResult(request=request, model=model, columns=columns.finish())
+
+
+def _match(request: Request, part: Part, model: FillModel, symbol: str) -> Found:
+    """What became of one symbol's orders, from the event loop."""
+    core = _load(request, part, model, request.start.get(symbol, 0.0))
+    core, _ = loop.run(core, part.market.tape, st.INF - 1)
+    return Found.of(core)
 
 
 def model_arrays(model: FillModel, market: SymbolTape) -> tuple[np.ndarray, np.ndarray]:

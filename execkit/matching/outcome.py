@@ -13,6 +13,45 @@ ABSENT = np.iinfo(np.int64).min
 """A time that did not come."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What became of one symbol's orders: one entry an order, and one a fill, in kernel integers.
+
+    status, reason : int codes of `matching.state`. triggered_ns, done_ns : ABSENT if it did not
+    happen. Fills in the order in which they happened; fill_row counts the orders of this symbol.
+    """
+
+    status: np.ndarray
+    reason: np.ndarray
+    triggered_ns: np.ndarray
+    done_ns: np.ndarray
+    fill_row: np.ndarray
+    fill_ts: np.ndarray
+    fill_price: np.ndarray
+    fill_quantity: np.ndarray
+    fill_maker: np.ndarray
+    ambiguous: int
+
+    @classmethod
+    def of(cls, core: st.Core) -> Found:
+        """The outcome that the event loop wrote into a Core."""
+        o = core.orders
+        log = core.log[:, : core.s[st.N_LOG]]
+        log = log[:, log[st.L_KIND] == st.K_FILL]
+        return cls(
+            status=o[st.STATUS],
+            reason=o[st.REASON],
+            triggered_ns=np.where(o[st.TRIG_TS] == st.NONE, ABSENT, o[st.TRIG_TS]),
+            done_ns=np.where(o[st.DONE_TS] == st.NONE, ABSENT, o[st.DONE_TS]),
+            fill_row=log[st.L_ROW],
+            fill_ts=log[st.L_TS],
+            fill_price=log[st.L_PRICE],
+            fill_quantity=log[st.L_QTY],
+            fill_maker=log[st.L_MAKER].astype(bool),
+            ambiguous=int(core.s[st.AMBIGUOUS]),
+        )
+
+
 @dataclass(slots=True, eq=False)
 class Columns:
     """Outcome of a simulation as arrays: one entry an order, and one a fill."""
@@ -52,16 +91,12 @@ class Columns:
             fill_maker=np.zeros(0, dtype=bool),
         )
 
-    def add(self, core: st.Core, rows: np.ndarray, market: SymbolTape) -> None:
-        """Take over what the kernel found for the orders of one symbol."""
-        o, units = core.orders, market.units
-        self.status[rows] = o[st.STATUS]
-        self.reason[rows] = o[st.REASON]
-        for name, column in (("triggered_ns", st.TRIG_TS), ("done_ns", st.DONE_TS)):
-            getattr(self, name)[rows] = np.where(o[column] == st.NONE, ABSENT, o[column])
-        log = core.log[:, : core.s[st.N_LOG]]
-        log = log[:, log[st.L_KIND] == st.K_FILL]
-        row, price, quantity = log[st.L_ROW], log[st.L_PRICE], log[st.L_QTY]
+    def add(self, found: Found, rows: np.ndarray, market: SymbolTape) -> None:
+        """Take over what was found for the orders of one symbol."""
+        units = market.units
+        self.status[rows], self.reason[rows] = found.status, found.reason
+        self.triggered_ns[rows], self.done_ns[rows] = found.triggered_ns, found.done_ns
+        row, price, quantity = found.fill_row, found.fill_price, found.fill_quantity
         total = np.bincount(row, quantity, minlength=len(rows))
         with np.errstate(invalid="ignore", divide="ignore"):
             if market.instrument.is_inverse:
@@ -71,14 +106,14 @@ class Columns:
                 average = np.bincount(row, weight, minlength=len(rows)) / total
         self.filled[rows] = total / units.quantity
         self.average[rows] = average / units.price
-        self.ambiguous += int(core.s[st.AMBIGUOUS])
+        self.ambiguous += found.ambiguous
         self.parts.append(
             (
                 rows[row],
-                log[st.L_TS],
+                found.fill_ts,
                 price / units.price,
                 quantity / units.quantity,
-                log[st.L_MAKER].astype(bool),
+                found.fill_maker,
             )
         )
 
