@@ -235,10 +235,8 @@ def test_two_replays_may_use_the_same_order_ids(journal: Journal, store: Store) 
     for run in ("r1", "r2"):
         journal.append_many([intent("c1", run=run), fill("c1", "t1", run=run)])
     store.ingest(journal)
-    assert store.sql("SELECT run_id, filled_quantity FROM orders ORDER BY run_id").to_numpy().tolist() == [
-        ["r1", 1.0],
-        ["r2", 1.0],
-    ]
+    rows = store.sql("SELECT run_id, filled_quantity FROM orders ORDER BY run_id")
+    assert rows.to_numpy().tolist() == [["r1", 1.0], ["r2", 1.0]]
     assert store.tables()["fills"] == 2
 
 
