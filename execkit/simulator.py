@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from execkit.domain import Instrument
 from execkit.errors import InvalidInput
 from execkit.market import MarketData
-from execkit.matching import loop
+from execkit.matching import direct, loop
 from execkit.matching import state as st
 from execkit.matching.outcome import Columns, Found
 from execkit.matching.reference_price import reference_prices
@@ -116,8 +116,12 @@ def run_request(request: Request, model: FillModel, *, show: bool = False) -> Si
 
 
 def _match(request: Request, part: Part, model: FillModel, symbol: str) -> Found:
-    """What became of one symbol's orders, from the event loop."""
-    core = _load(request, part, model, request.start.get(symbol, 0.0))
+    """What became of one symbol's orders: looked up where that is enough, else replayed."""
+    position = request.start.get(symbol, 0.0)
+    found = direct.answer(request, part, model, position)
+    if found is not None:
+        return found
+    core = _load(request, part, model, position)
     core, _ = loop.run(core, part.market.tape, st.INF - 1)
     return Found.of(core)
 
