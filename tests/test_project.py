@@ -32,6 +32,7 @@ def test_the_extras_are_those_of_the_contract() -> None:
         "notebook",
         "dist",
         "ops",
+        "bench",
         "test",
     }
 

@@ -33,7 +33,7 @@ LAYERS = (
     "journal lifecycle records recovery venues matching request profit "
     "simulator results algos sample toy "
     "store schema ingest ingest_sql storefile storedb storesim storesql",
-    "dashboards outlets tasks orders",
+    "dashboards outlets tasks orders realism",
     "monitor driver frames account bookkeeping signals protection gate emergency",
     "engine",
     "desk",
