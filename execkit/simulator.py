@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Mapping
+from typing import get_args
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -18,7 +19,7 @@ from execkit.matching.outcome import Columns, Found
 from execkit.matching.reference_price import reference_prices
 from execkit.matching.tape import SymbolTape, build_tape
 from execkit.models.fee import FeeModel
-from execkit.models.fill import FillModel, fill_model
+from execkit.models.fill import FillModel, QueueModel, fill_model
 from execkit.models.latency import LatencyModel
 from execkit.order_table import GIVEN, OrderTable, read_orders
 from execkit.request import Part, Request
@@ -145,6 +146,7 @@ def model_arrays(model: FillModel, market: SymbolTape) -> tuple[np.ndarray, np.n
             model.intrabar == "pessimistic",
             model.ladder_levels if _tick_means_something(market) else 1,
             max(1, tick),
+            get_args(QueueModel).index(model.queue_model),
         ],
         dtype=np.int64,
     )
@@ -156,7 +158,8 @@ def model_arrays(model: FillModel, market: SymbolTape) -> tuple[np.ndarray, np.n
             f"some bars of {market.symbol} have no volume, so a share of it is unknown: use a "
             "FillModel with participation=None",
         )
-    floats = np.array([part, model.stop_slip, model.half_spread_bps / 1e4])
+    half, unit = model.half_spread_bps / 1e4, market.units.quantity
+    floats = np.array([part, model.stop_slip, half, model.queue_power, unit])
     return flags, floats
 
 

@@ -22,7 +22,8 @@ from execkit.matching.common import (
     wanted,
     within,
 )
-from execkit.matching.resting import fill_through, fill_touched
+from execkit.matching.queues import PRO_RATA, update_front
+from execkit.matching.resting import count_seen, fill_pro_rata, fill_through, fill_touched
 
 
 @kernel
@@ -35,6 +36,16 @@ def best(c: st.Core, side: int) -> int:
     """Best displayed price of a book side (0 bids, 1 asks), NONE if it is empty."""
     n = c.s[st.N_BIDS + side]
     return int(price_of(side, c.levels[3 * side, n - 1])) if n else st.NONE
+
+
+@kernel
+def available_at(c: st.Core, side: int, key: int) -> int:
+    """What a displayed level still has, 0 if it is empty."""
+    keys, n = c.levels[3 * side], c.s[st.N_BIDS + side]
+    at = find(keys, n, key)
+    if at == n or keys[at] != key:
+        return 0
+    return int(max(0, c.levels[3 * side + 1, at] - c.levels[3 * side + 2, at]))
 
 
 @kernel
@@ -98,15 +109,20 @@ def take_all_or_none(c: st.Core, row: int, ts: int) -> None:
 
 
 @kernel
-def front_at_arrival(c: st.Core, row: int) -> int:
-    """Quantity of others ahead at the order's price, INF where the book does not reach it."""
+def join_queue(c: st.Core, row: int) -> None:
+    """Set the quantity of others ahead at the order's price, INF where the book does not reach it;
+    and what was printed there before it came, since the level was last shown."""
     side = c.orders[st.SIDE, row]
     keys, n = c.levels[3 * side], c.s[st.N_BIDS + side]
     key = c.orders[st.LIMIT, row] if side == st.BUY else -c.orders[st.LIMIT, row]
     at = find(keys, n, key)
+    c.orders[st.SEEN, row] = 0
     if at < n and keys[at] == key:
-        return int(max(0, c.levels[3 * side + 1, at] - c.levels[3 * side + 2, at]))
-    return st.INF if n == 0 or key < keys[0] else 0
+        size, taken = c.levels[3 * side + 1, at], c.levels[3 * side + 2, at]
+        c.orders[st.FRONT, row] = max(0, size - taken)
+        c.orders[st.SEEN, row] = min(size, taken)
+    else:
+        c.orders[st.FRONT, row] = st.INF if n == 0 or key < keys[0] else 0
 
 
 @kernel
@@ -129,7 +145,7 @@ def enter_limit(c: st.Core, row: int, ts: int, arriving: bool) -> None:
     if tif == st.IOC:
         end(c, row, st.S_EXPIRED, st.R_IOC, ts)
         return
-    c.orders[st.FRONT, row] = front_at_arrival(c, row)
+    join_queue(c, row)
     put(c, row, st.RESTING)
 
 
@@ -200,12 +216,12 @@ def run_stops(c: st.Core, ts: int) -> None:
 
 
 @kernel
-def shrink_fronts(c: st.Core, side: int, key: int, size: int) -> None:
-    """A level was shown with `size`: nobody can have more than that ahead."""
+def move_fronts(c: st.Core, side: int, key: int, before: int, size: int) -> None:
+    """A level that was displayed with `before` was shown with `size`."""
     keys, rows, n = c.rest[2 * side], c.rest[2 * side + 1], c.s[st.REST_BUYS + side]
     i = find(keys, n, key)
     while i < n and keys[i] == key:
-        c.orders[st.FRONT, rows[i]] = min(c.orders[st.FRONT, rows[i]], size)
+        update_front(c, rows[i], before, size)
         i += 1
 
 
@@ -220,8 +236,9 @@ def refresh_fronts(c: st.Core) -> None:
             key, row = c.rest[2 * side, i], c.rest[2 * side + 1, i]
             if key < keys[0]:
                 break
-            shown = shown_at(keys, c.levels[3 * side + 1], levels, key)
-            c.orders[st.FRONT, row] = min(c.orders[st.FRONT, row], shown)
+            old = 6 + 3 * side
+            before = shown_at(c.levels[old], c.levels[old + 1], c.s[st.OLD_BIDS + side], key)
+            update_front(c, row, before, shown_at(keys, c.levels[3 * side + 1], levels, key))
 
 
 @kernel
@@ -271,11 +288,12 @@ def on_depth(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
     side, price, size = t.depth[0, at], t.depth[1, at], t.depth[2, at]
     key = price if side == 0 else -price
     keys, sizes, taken = c.levels[3 * side], c.levels[3 * side + 1], c.levels[3 * side + 2]
+    before = 0 if snapshot else shown_at(keys, sizes, c.s[st.N_BIDS + side], key)
     c.s[st.N_BIDS + side] = set_level(keys, sizes, taken, c.s[st.N_BIDS + side], key, size)
     if snapshot:
         keep_taken(c, side, key, size)
     else:
-        shrink_fronts(c, side, key, size)
+        move_fronts(c, side, key, before, size)
     if last:
         if snapshot:
             refresh_fronts(c)
@@ -357,7 +375,11 @@ def on_print(c: st.Core, t: st.Tape, at: int, ts: int) -> None:
         key = price if passive == st.BUY else -price
         left = fill_through(c, passive, key, quantity, ts)
         if c.flags[st.TOUCH]:
-            fill_touched(c, passive, key, left, ts)
+            if c.flags[st.QUEUED] and c.flags[st.QUEUE_KIND] == PRO_RATA:
+                fill_pro_rata(c, passive, key, left, available_at(c, passive, key), ts)
+            else:
+                fill_touched(c, passive, key, left, ts)
+        count_seen(c, passive, key, quantity)
         if c.flags[st.CONSUME]:
             consume(c, passive, price, quantity)
     c.s[st.LAST] = price

@@ -5,7 +5,7 @@ from __future__ import annotations
 from execkit.book import find
 from execkit.kernels import kernel
 from execkit.matching import state as st
-from execkit.matching.common import fill, rank
+from execkit.matching.common import fill, rank, wanted
 
 
 @kernel
@@ -49,3 +49,30 @@ def fill_touched(c: st.Core, side: int, price_key: int, offered: int, ts: int) -
                 c.orders[st.FRONT, rows[i]] = max(0, c.orders[st.FRONT, rows[i]] - eaten)
             i += 1
     return int(offered)
+
+
+@kernel
+def fill_pro_rata(c: st.Core, side: int, price_key: int, offered: int, others: int, ts: int) -> int:
+    """Own resting orders at the print's price, where a venue shares a print out by size; returns
+    what is left."""
+    keys, rows = c.rest[2 * side], c.rest[2 * side + 1]
+    i = find(keys, c.s[st.REST_BUYS + side], price_key + 1) - 1
+    while i >= 0 and keys[i] == price_key and offered > 0:
+        row, seq = rows[i], c.orders[st.SEQ, rows[i]]
+        own = wanted(c, row)
+        # in floats: the product of two quantities does not fit an integer
+        share = int(float(offered) * float(own) / float(own + others)) if own else offered
+        offered -= fill(c, row, ts, c.orders[st.LIMIT, row], share, 1)
+        i = rank(c, keys, rows, c.s[st.REST_BUYS + side], price_key, seq) - 1
+    return int(offered)
+
+
+@kernel
+def count_seen(c: st.Core, side: int, price_key: int, quantity: int) -> None:
+    """What a print took at its price will be missing when the level is shown again."""
+    keys, rows = c.rest[2 * side], c.rest[2 * side + 1]
+    n = c.s[st.REST_BUYS + side]
+    i = find(keys, n, price_key)
+    while i < n and keys[i] == price_key:
+        c.orders[st.SEEN, rows[i]] += quantity
+        i += 1

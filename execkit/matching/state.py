@@ -23,8 +23,8 @@ ARRIVE, CANCEL, EXPIRE = 0, 1, 2
 # order columns
 SIDE, TYPE, TIF, POST, REDUCE, REM, QTY, LIMIT, STOP, OCO, NEXT, EXPIRY = range(12)
 PLACE, SEQ, FRONT, WATER, TRIGGER, STATUS, REASON, DONE_TS, TRIG_TS, ARRIVAL = range(12, 22)
-WAITED = 22
-ORDER_COLUMNS = 23
+WAITED, SEEN = 22, 23
+ORDER_COLUMNS = 24
 BUY, SELL = 0, 1
 MARKET, LIMIT_ORDER, STOP_MARKET, STOP_LIMIT, TRAILING = range(5)
 GTC, IOC, FOK, GTD = range(4)
@@ -52,9 +52,9 @@ K_ACCEPT, K_TRIGGER, K_FILL, K_END = range(4)
 SCALARS = 27
 
 # model: integers
-FIDELITY, TOUCH, QUEUED, THROUGH_FULL, CONSUME, STOPS_FIRST, LADDER, TICK = range(8)
+FIDELITY, TOUCH, QUEUED, THROUGH_FULL, CONSUME, STOPS_FIRST, LADDER, TICK, QUEUE_KIND = range(9)
 # model: floats (participation NaN = no cap)
-PARTICIPATION, SLIP, HALF_SPREAD = range(3)
+PARTICIPATION, SLIP, HALF_SPREAD, QUEUE_POWER, UNIT = range(5)
 
 
 class Tape(NamedTuple):
@@ -90,8 +90,8 @@ class Core(NamedTuple):
     takes: np.ndarray  # (orders,) rows
     log: np.ndarray  # (LOG_COLUMNS, entries)
     s: np.ndarray  # (SCALARS,)
-    flags: np.ndarray  # (8,) int64 model
-    floats: np.ndarray  # (3,) float64 model
+    flags: np.ndarray  # (9,) int64 model
+    floats: np.ndarray  # (5,) float64 model
 
 
 def new_core(

@@ -63,19 +63,30 @@ and quantity unit). "Own" means ours. Symbols do not interact.
     (fok), else rests. Resting order at limit L starts with `front`, the quantity of others ahead of
     it: the available size at L on its own side; 0 if L is not displayed but is better than the
     worst displayed level; unknown (infinite) if L is worse than every displayed level or the side
-    is empty. A level update to size s at L, outside snapshots, sets front = min(front, s). After a
-    snapshot or a quote row: front = min(front, displayed size at L), where a level not displayed
-    counts 0 if L is better than the worst displayed level of that side, and leaves front as it is
-    if L is worse or the side is empty. Prints: an unknown aggressor is a buyer if price >= best
-    displayed ask, else a seller if price <= best displayed bid, else the print fills nothing and
-    takes nothing. A seller's print of q at p offers R = q to own resting buys, best price first and
-    earliest first within a price:
+    is empty. It also counts `seen`, the quantity of prints at L against its side since L was last
+    shown; at arrival that is min(size, taken) of a displayed L, else 0. A level update at L from
+    size b to size s (0 = not displayed), outside snapshots, sets front = Q(front, seen, b, s) and
+    seen = 0. A snapshot or a quote row does the same, with the sizes before and after it, if L is
+    displayed now or better than the worst displayed level of that side; else it leaves both as
+    they are. Q says how much of a level's shrinking was ahead of us, by queue_model:
+      risk_averse, pro_rata: min(front, s). prints_only: front, but 0 if s = 0. The others, with
+      left = b - s - seen: min(front, s) if left <= 0 or front > b; else back = b - front, P the
+      chance that what left stood behind, front' = front - (1 - P) left + min(back - P left, 0),
+      and front = front' rounded up (less 1e-9) to a quantity unit, at least 0, at most s. With f
+      and b' = front and back in base units and n = queue_power, P is 1 if f = 0, else: power
+      b'^n / (b'^n + f^n); power2 b'^n / (b' + f)^n; power3 1 - (f / (f + b'))^n; log ln(1 + b') /
+      (ln(1 + b') + ln(1 + f)); log2 ln(1 + b') / ln(1 + b' + f).
+    Prints: an unknown aggressor is a buyer if price >= best displayed ask, else a seller if price
+    <= best displayed bid, else the print fills nothing and takes nothing. A seller's print of q at
+    p offers R = q to own resting buys, best price first and earliest first within a price:
       L > p: front = 0; fill min(remaining, R) at L (through_full: the whole remaining); R falls by
         the fill, not below 0.
       L = p, touch models only: without queue, fill min(remaining, R). With queue: what others ate
         at this price so far is `eaten` (0 at first); others ahead take x = min(R, max(0, front -
         eaten)); R -= x, eaten += x; then if R > 0 fill min(remaining, R), R -= fill. At the end
-        every own order at p has front = max(0, front - eaten).
+        every own order at p has front = max(0, front - eaten). With queue and queue_model pro_rata
+        instead: fill floor(R w / (w + others)) of what it may fill (w), where others = available
+        size at L on its own side (float64), R -= fill. Every own order at p: seen += q.
     All such fills are maker at L. A buyer's print mirrors this for own sells. Then, with
     prints_consume, the print takes from the displayed book: for a buyer, ask levels below p have
     taken = max(taken, size), the level at p has taken = min(size, taken + q), unless taken is

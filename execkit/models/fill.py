@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from execkit.errors import InvalidInput
 
 Intrabar = Literal["pessimistic", "optimistic"]
+QueueModel = Literal[
+    "risk_averse", "power", "power2", "power3", "log", "log2", "prints_only", "pro_rata"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +22,13 @@ class FillModel:
     ----------
     name : shown in results and stored with each run.
     touch : a resting order can fill when a print or bar only reaches its price.
-    queue : at its price it waits behind what was displayed when it arrived (risk-averse: others
-        leave only by trading or by the level shrinking below what is ahead; hftbacktest's
-        RiskAdverse queue). Where no size is displayed (prints alone, bars) a mere touch then
-        fills nothing.
+    queue : at its price it waits behind what was displayed when it arrived. Where no size is
+        displayed (prints alone, bars) a mere touch then fills nothing.
+    queue_model : what a level that shrinks without prints says about the quantity ahead of us:
+        "risk_averse" nothing until the level is smaller than it; "power", "power2", "power3"
+        (with `queue_power`, > 0), "log", "log2": the chance that what left stood behind us
+        (hftbacktest's models); "prints_only": only prints and an emptied level move us forward;
+        "pro_rata": no queue, prints are shared out by size. Only where `queue` is True.
     through_full : a print beyond its price fills it whole; else at most the print's quantity.
     prints_consume : public prints take from the displayed book until the level is shown afresh.
     participation : share of a bar's volume that our orders may take, (0, 1]; None = no cap.
@@ -38,6 +44,8 @@ class FillModel:
     name: str
     touch: bool = True
     queue: bool = True
+    queue_model: QueueModel = "risk_averse"
+    queue_power: float = 1.0
     through_full: bool = False
     prints_consume: bool = True
     participation: float | None = 0.10
@@ -49,6 +57,11 @@ class FillModel:
     def __post_init__(self) -> None:
         if not self.name:
             raise InvalidInput("name", self.name, "give the model a name")
+        models = get_args(QueueModel)
+        if self.queue_model not in models:
+            raise InvalidInput("queue_model", self.queue_model, f"use one of {', '.join(models)}")
+        if not (math.isfinite(self.queue_power) and 0 < self.queue_power <= 20):
+            raise InvalidInput("queue_power", self.queue_power, "use a number above 0, at most 20")
         part = self.participation
         if part is not None and not (math.isfinite(part) and 0 < part <= 1):
             raise InvalidInput("participation", part, "use a share in (0, 1], or None for no cap")

@@ -44,6 +44,7 @@ class Case:
             tick=self.tick,
             interval=self.interval,
             start_position=self.start_position,
+            unit=float(1 / QUANTITY_UNIT),
         )
 
     def until(self, ts: int) -> Case:

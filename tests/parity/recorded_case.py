@@ -247,4 +247,5 @@ class Part:
             tick=self.market.tick,
             interval=data.bar_interval_ns.get(symbol),
             start_position=int(position.scaleb(self.market.instrument.quantity_decimals)),
+            unit=10.0**self.market.instrument.quantity_decimals,
         )

@@ -24,6 +24,7 @@ from reference_common import (
     play,
     state_of,
 )
+from reference_queue import ahead, pro_rata_share
 
 from execkit.models.fill import FillModel
 
@@ -86,6 +87,7 @@ class BookRun(ReferenceRun):
 
     tick: int = 1
     ladder: int = 1  # slices of one displayed size
+    unit: float = 1.0  # quantity units of a base unit
     last_print: int | None = None
     bids: dict[int, list[int]] = field(default_factory=dict)
     asks: dict[int, list[int]] = field(default_factory=dict)
@@ -144,9 +146,9 @@ class BookRun(ReferenceRun):
         assert price is not None
         if price in levels:
             size, taken = levels[price]
-            order.front = max(0, size - taken)
+            order.front, order.seen = max(0, size - taken), min(size, taken)
         else:
-            order.front = math.inf if self.worse_than_all(order) else 0
+            order.front, order.seen = (math.inf if self.worse_than_all(order) else 0), 0
 
     def worse_than_all(self, order: Order) -> bool:
         levels = self.side(order.buy)
@@ -173,11 +175,17 @@ class BookRun(ReferenceRun):
         if is_snapshot:
             self.show_afresh(rows)
             return
-        self.set_levels(rows)
         for side, price, size in rows:
+            before = self.side(side == "bid").get(price, [0, 0])[0]
+            self.set_levels([(side, price, size)])
             for order in self.at("resting", buy=side == "bid"):
                 if order.limit == price:
-                    order.front = min(order.front, size)
+                    self.move_up(order, before, size)
+
+    def move_up(self, order: Order, before: int, size: int) -> None:
+        """The level of a resting order was shown again."""
+        order.front = ahead(self.model, order.front, order.seen, before, size, self.unit)
+        order.seen = 0
 
     def set_levels(self, rows: Sequence[tuple[str, int, int]]) -> None:
         for side, price, size in rows:
@@ -202,10 +210,9 @@ class BookRun(ReferenceRun):
                     level[1] = old[price][1]
         for order in self.at("resting"):
             levels = self.side(order.buy)
-            if order.limit in levels:
-                order.front = min(order.front, levels[order.limit][0])
-            elif not self.worse_than_all(order):
-                order.front = 0
+            shown = levels.get(order.limit, [0])[0]
+            if shown or not self.worse_than_all(order):
+                self.move_up(order, before[order.buy].get(order.limit, [0])[0], shown)
 
     def on_print(self, price: int, quantity: int, aggressor: str) -> None:
         if aggressor == "unknown":
@@ -234,13 +241,19 @@ class BookRun(ReferenceRun):
                 offered = math.inf if self.model.through_full else left
                 left = max(0, left - self.offer(order, limit, offered, "maker"))
             elif limit == price and self.model.touch:
+                if self.model.queue and self.model.queue_model == "pro_rata":
+                    size, taken = self.side(buy).get(limit, (0, 0))
+                    share = pro_rata_share(left, self.asked(order), max(0, size - taken))
+                    left -= self.offer(order, limit, share, "maker")
+                    continue
                 if self.model.queue:
-                    ahead = int(min(left, max(0, order.front - eaten)))
-                    left, eaten = left - ahead, eaten + ahead
+                    others = int(min(left, max(0, order.front - eaten)))
+                    left, eaten = left - others, eaten + others
                 left -= self.offer(order, limit, left, "maker")
         for order in self.at("resting", buy=buy):
             if order.limit == price:
                 order.front = max(0, order.front - eaten)
+                order.seen += quantity
 
     def consume(self, price: int, quantity: int, *, asks: bool) -> None:
         for there, level in self.side(not asks).items():
@@ -343,6 +356,7 @@ def run(
     tick: int = 1,
     interval: int | None = None,
     start_position: int = 0,
+    unit: float = 1.0,
 ) -> Outcome:
     """What the rules say happens to `orders` on the tape `events` under `model`."""
     own = [order_of(data) for data in sorted(orders, key=lambda d: d["row"])]
@@ -357,5 +371,6 @@ def run(
         assert kinds <= {"book", "print"} or kinds <= {"quote", "print"}
         sim, tape = BookRun(own, model, start_position), list(events)
         sim.tick, sim.ladder = tick, slices_of_a_quote(events, tick, model)
+        sim.unit = unit
     play(sim, tape, own_first="bar" in kinds)
     return Outcome(sim.fills, {o.row: state_of(o) for o in own}, sim.ambiguous)

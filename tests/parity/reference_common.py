@@ -45,6 +45,7 @@ class Order:
     since: int = 0
     filled: int = 0
     front: float = math.inf
+    seen: int = 0
     watermark: int | None = None
     triggered_ts: int | None = None
     ending: tuple[str, str | None, int] | None = None

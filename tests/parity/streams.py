@@ -11,12 +11,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, get_args
 
 from case import Case
 from hypothesis import strategies as st
 
-from execkit.models.fill import OPTIMISTIC, PESSIMISTIC, QUEUE, FillModel
+from execkit.models.fill import OPTIMISTIC, PESSIMISTIC, QUEUE, FillModel, QueueModel
 
 T = TypeVar("T")
 Spec = dict[str, Any]
@@ -130,12 +130,19 @@ def order_spec(dice: Dice, kind: str, span: int) -> Spec:
 
 def setting_spec(dice: Dice) -> Spec:
     """What is the same for the whole stream: the model, the tick, the position to start from."""
-    model = dice.choose(QUEUE, OPTIMISTIC, PESSIMISTIC, None)
+    queued = FillModel(
+        name="queued",
+        queue_model=dice.choose(*get_args(QueueModel)),
+        queue_power=dice.choose(1.0, 2.0, 0.5, 3.0),
+    )
+    model = dice.choose(QUEUE, OPTIMISTIC, PESSIMISTIC, queued, None)
     if model is None:
         model = FillModel(
             name="drawn",
             touch=dice.choose(True, False),
             queue=dice.choose(True, False),
+            queue_model=dice.choose(*get_args(QueueModel)),
+            queue_power=dice.choose(1.0, 2.0, 0.5, 3.0),
             through_full=dice.choose(False, True),
             prints_consume=dice.choose(True, False),
             participation=dice.choose(0.1, 0.25, 1.0, None, 0.33),
