@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from execkit.matching import state as st
 from execkit.matching.tape import SymbolTape
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ReferencePrices:
     """Times (rising, ties possible: the last wins) and what was known from each on.
 
@@ -29,7 +31,7 @@ class ReferencePrices:
     last: np.ndarray
     on_bars: bool
 
-    @property
+    @cached_property
     def mid(self) -> np.ndarray:
         """(bid + ask) / 2 of an uncrossed two-sided book, else `last` without a book, else NaN."""
         with np.errstate(invalid="ignore"):
@@ -84,8 +86,16 @@ def _touches(t: st.Tape, room: int, out: np.ndarray) -> int:
     return rows
 
 
+_MADE: WeakKeyDictionary[SymbolTape, ReferencePrices] = WeakKeyDictionary()
+
+
 def reference_prices(market: SymbolTape) -> ReferencePrices:
-    """The reference prices of one symbol's tape."""
+    """The reference prices of one symbol's tape, made once for it."""
+    made = _MADE.get(market)
+    return _MADE.setdefault(market, _reference_prices(market)) if made is None else made
+
+
+def _reference_prices(market: SymbolTape) -> ReferencePrices:
     tape = market.tape
     if market.fidelity == "depth":
         table = np.zeros((5, int(tape.depth[4].sum())), dtype=np.int64)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -18,7 +20,7 @@ Fidelity = Literal["auto", "depth", "quotes", "prints", "bars"]
 ORDER: tuple[str, ...] = ("depth", "quotes", "prints", "bars")  # best first
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class SymbolTape:
     """One symbol's tape with what is needed to read its integers."""
 
@@ -56,7 +58,7 @@ def choose_fidelity(market: MarketData, symbol: str, fidelity: str) -> str:
 
 
 def build_tape(market: MarketData, symbol: str, fidelity: str = "auto") -> SymbolTape:
-    """The tape of one symbol.
+    """The tape of one symbol, made once for a market: nothing in it changes, so runs share it.
 
     Raises `InvalidInput` for a symbol that the market does not have, and for bars whose interval
     is unknown (a single bar and none given).
@@ -64,6 +66,18 @@ def build_tape(market: MarketData, symbol: str, fidelity: str = "auto") -> Symbo
     if symbol not in market.symbols:
         raise InvalidInput("symbol", symbol, f"the market has: {', '.join(market.symbols)}")
     kind = choose_fidelity(market, symbol, fidelity)
+    with _making:
+        made = _TAPES.setdefault(market, {})
+        if (symbol, kind) not in made:
+            made[symbol, kind] = _build(market, symbol, kind)
+        return made[symbol, kind]
+
+
+_TAPES: WeakKeyDictionary[MarketData, dict[tuple[str, str], SymbolTape]] = WeakKeyDictionary()
+_making = threading.Lock()
+
+
+def _build(market: MarketData, symbol: str, kind: str) -> SymbolTape:
     instrument = market.instruments[symbol]
     units = units_of(instrument)
     main = _table(market, kind, symbol)
