@@ -16,6 +16,8 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+import orjson
+
 from execkit.errors import InvalidData, InvalidInput, JournalCorrupt, JournalUnwritable
 
 ORDER_KINDS = frozenset(
@@ -119,6 +121,20 @@ def _plain(value: object) -> object:
 _canonical = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
 ).encode
+_STRICT = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+
+
+def _body(payload: dict[str, object]) -> str:
+    """`payload` as JSON with sorted keys. orjson is several times faster than the standard library,
+    but writes NaN as null and takes less: what it does not take, and every null that was no None,
+    is left to `_canonical`, which knows or refuses it."""
+    try:
+        raw = orjson.dumps(payload, _plain, _STRICT)
+    except TypeError:
+        return _canonical(payload)
+    if raw.count(b"null") != list(payload.values()).count(None):
+        return _canonical(payload)
+    return raw.decode()
 
 
 def encode(event: Event) -> Encoded:
@@ -136,7 +152,7 @@ def encode(event: Event) -> Encoded:
     if not isinstance(event.payload, Mapping):
         raise InvalidInput("payload", event.payload, "pass a JSON object (a mapping)")
     try:
-        body = _canonical(dict(event.payload))
+        body = _body(dict(event.payload))
     except InvalidInput:
         raise
     except (ValueError, TypeError) as error:
@@ -155,8 +171,8 @@ def link(
     previous: str, seq: int, ts_ns: int, kind: str, order_id: str | None, run_id: str, body: str
 ) -> str:
     """Hash of a row, over the hash before it and everything in it."""
-    head = _canonical([seq, ts_ns, kind, order_id, run_id])
-    return hashlib.sha256(f"{previous}{head}{body}".encode()).hexdigest()
+    head = orjson.dumps((seq, ts_ns, kind, order_id, run_id))
+    return hashlib.sha256(b"%b%b%b" % (previous.encode(), head, body.encode())).hexdigest()
 
 
 def connect(path: Path, timeout_s: float) -> sqlite3.Connection:

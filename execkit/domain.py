@@ -271,12 +271,12 @@ class ExecutionOrder:
         self.mode = ExecutionMode.of(self.mode, "mode")
         self.quantity = positive(self.quantity, "quantity")
         for name in ("price", "stop_price", "trail_bps"):
-            value = getattr(self, name)
-            setattr(self, name, None if value is None else positive(value, name))
+            if (value := getattr(self, name)) is not None:
+                setattr(self, name, positive(value, name))
         for name in _TEXTS:
-            setattr(self, name, text(getattr(self, name), name))
-        for name in ("post_only", "reduce_only"):
-            setattr(self, name, flag(getattr(self, name), name))
+            text(getattr(self, name), name)
+        self.post_only = flag(self.post_only, "post_only")
+        self.reduce_only = flag(self.reduce_only, "reduce_only")
         if self.expire_ts_ns is not None:
             self.expire_ts_ns = moment(self.expire_ts_ns, "expire_ts_ns")
         self.created_ts_ns = moment(self.created_ts_ns, "created_ts_ns")
@@ -344,18 +344,18 @@ class Fill:
     venue: str = ""
 
     def __post_init__(self) -> None:
-        put = object.__setattr__
-        put(self, "symbol", normalise_symbol(self.symbol))
-        for name, word in (("side", Side), ("liquidity", Liquidity), ("mode", ExecutionMode)):
-            if not isinstance(getattr(self, name), word):
-                put(self, name, word.of(getattr(self, name), name))
-        put(self, "quantity", positive(self.quantity, "quantity"))
-        put(self, "price", positive(self.price, "price"))
-        put(self, "fee", to_decimal(self.fee, "fee"))
-        for name in ("venue_ts_ns", "local_ts_ns"):
-            put(self, name, moment(getattr(self, name), name))
+        own = self.__dict__  # frozen for others; this is still the making of it
+        own["symbol"] = normalise_symbol(self.symbol)
+        own["side"] = Side.of(self.side, "side")
+        own["liquidity"] = Liquidity.of(self.liquidity, "liquidity")
+        own["mode"] = ExecutionMode.of(self.mode, "mode")
+        own["quantity"] = positive(self.quantity, "quantity")
+        own["price"] = positive(self.price, "price")
+        own["fee"] = to_decimal(self.fee, "fee")
+        own["venue_ts_ns"] = moment(self.venue_ts_ns, "venue_ts_ns")
+        own["local_ts_ns"] = moment(self.local_ts_ns, "local_ts_ns")
         for name in ("fill_id", "client_order_id", "fee_currency", "parent_order_id", "venue"):
-            text(getattr(self, name), name)
+            text(own[name], name)
 
 
 @dataclass(kw_only=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import secrets
-from base64 import b32encode
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from functools import cache, lru_cache
+from secrets import token_bytes
 from typing import Self
 
 from execkit.clock import to_ns
@@ -15,6 +15,7 @@ from execkit.errors import IllegalTransition, InvalidInput
 
 Number = Decimal | int | float | str
 ZERO = Decimal(0)
+_BASE32 = b"abcdefghijklmnopqrstuvwxyz234567" * 8  # five bits of each byte
 _LATEST_NS = 2**62  # in the year 2116; what is later was meant to be another unit
 
 
@@ -23,12 +24,20 @@ class _Word(StrEnum):
 
     @classmethod
     def of(cls, value: object, field: str | None = None) -> Self:
-        word = str(value.value if isinstance(value, StrEnum) else value).strip().lower()
-        for member in cls:
-            if member.value.lower() == word or member.name.lower() == word:
-                return member
+        if type(value) is cls:
+            return value
+        found = _members(cls).get(
+            str(value.value if isinstance(value, StrEnum) else value).strip().lower()
+        )
+        if found is not None:
+            return found  # type: ignore[return-value]
         known = ", ".join(m.value for m in cls)
         raise InvalidInput(field or cls.__name__.lower(), value, f"use one of: {known}")
+
+
+@cache
+def _members(words: type[_Word]) -> dict[str, _Word]:
+    return {name.lower(): word for word in words for name in (word.name, word.value)}
 
 
 class Side(_Word):
@@ -129,6 +138,8 @@ TRANSITIONS: Mapping[ExecutionStatus, frozenset[ExecutionStatus]] = {
 
 def to_decimal(value: object, name: str) -> Decimal:
     """A finite `Decimal` from a number or numeric text; `InvalidInput` naming `name` otherwise."""
+    if type(value) is Decimal and value.is_finite():
+        return value
     if isinstance(value, bool) or value is None:
         raise InvalidInput(name, value, "pass a number")
     try:
@@ -152,7 +163,7 @@ def positive(value: object, name: str) -> Decimal:
 def moment(value: object, name: str) -> int:
     """UTC nanoseconds of a time given as `clock.to_ns` takes it; `InvalidInput` naming `name`
     for what is no time, or one before 1970 or after 2116."""
-    ts_ns = to_ns(value, name)
+    ts_ns = value if type(value) is int else to_ns(value, name)
     if not 0 <= ts_ns < _LATEST_NS:
         raise InvalidInput(name, value, "pass UTC nanoseconds of a time between 1970 and 2116")
     return ts_ns
@@ -175,18 +186,26 @@ def flag(value: object, name: str) -> bool:
 def normalise_symbol(symbol: object) -> str:
     """ "BTC/USDT", "btc-usdt" and "BTCUSDT" are one symbol: BTCUSDT. "BTC/USDT:USDT" keeps its
     settlement coin, because it is another instrument: BTCUSDT:USDT."""
-    text = str(symbol).strip().upper()
+    if isinstance(symbol, str):
+        return _normal_symbol(str(symbol))
+    raise InvalidInput("symbol", symbol, "use a form such as BTCUSDT or BTC/USDT")
+
+
+@lru_cache(maxsize=4096)
+def _normal_symbol(symbol: str) -> str:
+    text = symbol.strip().upper()
     pair, colon, settle = text.partition(":")
     pair = re.sub(r"[/\-]", "", pair)
-    known = isinstance(symbol, str) and re.fullmatch(r"[A-Z0-9_.]+", pair)
-    if not known or (colon and not re.fullmatch(r"[A-Z0-9-]+", settle)):
+    if not re.fullmatch(r"[A-Z0-9_.]+", pair) or (
+        colon and not re.fullmatch(r"[A-Z0-9-]+", settle)
+    ):
         raise InvalidInput("symbol", symbol, "use a form such as BTCUSDT or BTC/USDT")
     return pair + colon + settle
 
 
 def new_client_order_id() -> str:
     """26 characters [a-z2-7], first a letter, no hyphen: fits the rules of every large venue."""
-    return "x" + b32encode(secrets.token_bytes(16)).decode().lower()[:25]
+    return "x" + token_bytes(25).translate(_BASE32).decode()
 
 
 def check_transition(old: ExecutionStatus, new: ExecutionStatus, order_id: str = "") -> None:
