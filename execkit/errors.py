@@ -4,7 +4,8 @@
     ├── FixRequest (ValueError)     nothing was sent or written: correct the input and call again
     │   ├── InvalidInput            one field of the input; names field, value, row, way out
     │   ├── InvalidData             a file or table of market data or orders that cannot be used
-    │   └── IllegalTransition       an order was asked to make a move its state does not allow
+    │   ├── IllegalTransition       an order was asked to make a move its state does not allow
+    │   └── PropertyBroken          a model of one's own lacks a property; names it, with an example
     ├── RetryLater                  the same call may succeed later; nothing was half done
     │   └── StoreLocked             another process holds the DuckDB file; names it
     ├── StopTrading                 the engine halts: a human looks before anything adds risk
@@ -57,6 +58,20 @@ class InvalidData(FixRequest):
 
 class IllegalTransition(FixRequest):
     """An order was asked to make a move that its state does not allow."""
+
+
+class PropertyBroken(FixRequest):
+    """A model breaks a property that the simulator relies on.
+
+    wanted : what should hold, as a sentence. example : what was found instead.
+    """
+
+    def __init__(self, wanted: str, example: str) -> None:
+        super().__init__(f"{wanted}; but {example}")
+        self.wanted, self.example = wanted, example
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.wanted, self.example))
 
 
 class RetryLater(ExecKitError):

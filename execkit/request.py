@@ -9,8 +9,7 @@ import numpy as np
 
 from execkit.matching.reference_price import ReferencePrices
 from execkit.matching.tape import SymbolTape
-from execkit.models.fee import FeeModel
-from execkit.models.latency import LatencyModel
+from execkit.models.base import FeeLike, LatencyLike
 from execkit.order_table import OrderTable
 
 
@@ -28,7 +27,11 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Request:
-    """Checked orders and everything but the fill model: what a run can be repeated from."""
+    """Checked orders and everything but the fill model: what a run can be repeated from.
+
+    arrival : when each order reaches the venue. lost_ns : when we know that the venue did not take
+    an order (GIVEN for all others, which is the least int64); such a row is in no `Part`.
+    """
 
     run_id: str
     strategy_id: str
@@ -36,7 +39,8 @@ class Request:
     parts: list[Part]
     arrival: np.ndarray
     cancel: np.ndarray
-    fee: FeeModel
-    latency: LatencyModel
+    lost_ns: np.ndarray
+    fee: FeeLike
+    latency: LatencyLike
     seed: int
     start: Mapping[str, float]

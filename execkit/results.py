@@ -17,7 +17,7 @@ from execkit import profit
 from execkit.matching import state as st
 from execkit.matching.outcome import ABSENT, Columns
 from execkit.metrics.markouts import HORIZONS_NS
-from execkit.models.fee import FeeModel
+from execkit.models.base import FeeLike, Leg, params_of
 from execkit.models.fill import OPTIMISTIC, PESSIMISTIC, QUEUE, FillModel, fill_model
 from execkit.order_table import GIVEN, SIDES, TIFS, TYPES, OrderTable
 from execkit.profit import words
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 MAX_QUOTE_AGE_NS = 10_000_000_000
 """A book not shown for longer says nothing about its mid: the store's default for look-ups."""
+
+NOT_TAKEN = len(st.REASONS)
+REASONS = (*st.REASONS, "not_taken")
+"""Why an order ended; the last was not the matching's doing: the venue did not take the request."""
 
 STATUSES = ("intent", "open", "partially_filled", "filled", "canceled", "expired", "rejected")
 
@@ -112,16 +116,18 @@ class SimulationResult:
             if name in t.texts:
                 frame[name] = t.texts[name]
         frame["status"] = words(c.status, STATUSES)
-        frame["reason"] = words(c.reason, st.REASONS)
+        frame["reason"] = words(c.reason, REASONS)
         frame["filled_quantity"] = c.filled
         frame["average_price"] = c.average
         decision, arrival = np.full(len(t), np.nan), np.full(len(t), np.nan)
         for code, symbol in enumerate(t.symbols):
             rows = np.flatnonzero(t.symbol == code)
             reference = self._part(symbol).reference
-            decision[rows] = reference.mid_at(t.ts_ns[rows], MAX_QUOTE_AGE_NS)
+            seen = t.ts_ns[rows] - self._delay("feed", rows, t.ts_ns[rows])
+            decision[rows] = reference.mid_at(seen, MAX_QUOTE_AGE_NS)
             arrival[rows] = reference.mid_at(c.arrival_ns[rows], MAX_QUOTE_AGE_NS)
-        away = c.status == st.S_INTENT  # the data ended before it arrived
+        # the data ended before it arrived, or it never did
+        away = (c.status == st.S_INTENT) | (c.arrival_ns == ABSENT)
         frame["decision_price"], frame["arrival_price"] = decision, np.where(away, np.nan, arrival)
         frame["arrival_ts_ns"] = _maybe(np.where(away, ABSENT, c.arrival_ns))
         frame["triggered_ts_ns"] = _maybe(c.triggered_ns)
@@ -147,9 +153,7 @@ class SimulationResult:
         frame["fee"], currencies, codes = self._fees(self.request.fee)
         frame["fee_currency"] = words(codes, currencies)
         frame["venue_ts_ns"] = c.fill_ts
-        frame["local_ts_ns"] = c.fill_ts + self.request.latency.delay(
-            "response", row, self.request.seed
-        )
+        frame["local_ts_ns"] = c.fill_ts + self._delay("response", row, c.fill_ts)
         return frame
 
     @cached_property
@@ -158,7 +162,7 @@ class SimulationResult:
 
     @cached_property
     def equity(self) -> pd.DataFrame:
-        fees, _, _ = self._fees(replace(self.request.fee, currency="settle"))
+        fees, _, _ = self._fees(self.request.fee.in_settlement())
         return profit.equity(self.request, self.positions, fees)
 
     def slippage(self) -> pd.DataFrame:
@@ -212,8 +216,8 @@ class SimulationResult:
         return {
             "source": "simulate",
             "fill": asdict(self.model),
-            "fee": asdict(self.request.fee),
-            "latency": asdict(self.request.latency),
+            "fee": params_of(self.request.fee),
+            "latency": params_of(self.request.latency),
             "seed": self.request.seed,
             "fidelity": self._fidelity(),
             "ambiguous": self.ambiguous,
@@ -242,11 +246,11 @@ class SimulationResult:
 
     def _assumed_free(self) -> list[str]:
         """Costs that this run took to be zero; results look better for it."""
-        fee, latency = self.request.fee, self.request.latency
+        both, one = np.array([True, False]), np.ones(2)
         free = []
-        if not fee.tiers and fee.maker_bps == fee.taker_bps == 0:
+        if not self.request.fee.charge(one, one, both, one * self.request.fee.start_volume).any():
             free.append("fees")
-        if latency.entry_ns == latency.jitter_ns == 0:
+        if (self.request.arrival == self.table.ts_ns).all():
             free.append("latency")
         if self.model.half_spread_bps == 0 and "bars" in self._fidelity().values():
             free.append("half the spread on bars")
@@ -280,6 +284,9 @@ class SimulationResult:
     def _fidelity(self) -> dict[str, str]:
         return {s: self._part(s).market.fidelity for s in self.table.symbols}
 
+    def _delay(self, leg: Leg, rows: np.ndarray, ts_ns: np.ndarray) -> np.ndarray:
+        return self.request.latency.delay(leg, rows, self.request.seed, ts_ns)
+
     def _ids(self, rows: np.ndarray) -> np.ndarray | pd.Series:
         given = self.table.texts.get("client_order_id")
         if given is None:
@@ -292,7 +299,7 @@ class SimulationResult:
         values = [value(self._part(s).market.instrument) for s in t.symbols]
         return np.array(values)[t.symbol]
 
-    def _fees(self, fee: FeeModel) -> tuple[np.ndarray, list[str], np.ndarray]:
+    def _fees(self, fee: FeeLike) -> tuple[np.ndarray, list[str], np.ndarray]:
         """Fee of each fill, the names of the fee currencies, and each fill's code into them."""
         t, c = self.table, self.columns
         symbol = t.symbol[c.fill_row]

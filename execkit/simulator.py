@@ -18,12 +18,13 @@ from execkit.matching import state as st
 from execkit.matching.outcome import Columns, Found
 from execkit.matching.reference_price import reference_prices
 from execkit.matching.tape import SymbolTape, build_tape
+from execkit.models.base import FeeLike, LatencyLike
 from execkit.models.fee import FeeModel
 from execkit.models.fill import FillModel, QueueModel, fill_model
 from execkit.models.latency import LatencyModel
 from execkit.order_table import GIVEN, OrderTable, read_orders
 from execkit.request import Part, Request
-from execkit.results import SimulationResult
+from execkit.results import NOT_TAKEN, SimulationResult
 
 __all__ = ["SimulationResult", "model_arrays", "run_request", "simulate"]
 
@@ -33,8 +34,8 @@ def simulate(
     market: MarketData,
     fill: str | FillModel = "queue",
     *,
-    fee: FeeModel | None = None,
-    latency: LatencyModel | None = None,
+    fee: FeeLike | None = None,
+    latency: LatencyLike | None = None,
     seed: int = 0,
     fidelity: str | Mapping[str, str] = "auto",
     initial_positions: Mapping[str, float] | None = None,
@@ -51,7 +52,9 @@ def simulate(
     market : what was recorded. Each symbol uses its best fidelity (depth, quotes, prints, bars)
         unless `fidelity` names one, for all or by symbol.
     fill : "queue" (default), "optimistic", "pessimistic", or a `FillModel`.
-    fee : default no fees. latency : default none. seed : of the latency jitter.
+    fee : default no fees. latency : default none; see `execkit.models.latency`. An order that the
+        venue does not take (`InterpolatedLatency`) is REJECTED (not_taken) when we are told, and a
+        cancel that it does not take has not happened. seed : of the latency's draws.
     initial_positions : signed quantity held at the start, by symbol; matters to reduce_only.
     run_id : name of the run in the store; a random one if left out.
     progress : True shows a bar per symbol; None shows it for more than 50,000 orders.
@@ -72,15 +75,16 @@ def simulate(
     table = read_orders(orders, market.symbols)
     start = _positions(initial_positions or {}, market)
     delays = latency or LatencyModel()
-    arrival, cancel = _arrivals(table, delays, seed)
+    arrival, cancel, lost = _arrivals(table, delays, seed)
     tapes = {s: build_tape(market, s, _choice(fidelity, s)) for s in table.symbols}
     request = Request(
         run_id=run_id or f"sim-{uuid.uuid4().hex[:12]}",
         strategy_id=strategy_id,
         table=table,
-        parts=[_prepare(table, code, tapes[s]) for code, s in enumerate(table.symbols)],
+        parts=[_prepare(table, code, tapes[s], lost) for code, s in enumerate(table.symbols)],
         arrival=arrival,
         cancel=cancel,
+        lost_ns=lost,
         fee=fee or FeeModel(),
         latency=delays,
         seed=seed,
@@ -94,8 +98,8 @@ def _check_types(market: object, fee: object, latency: object, seed: object) -> 
     """The arguments are what their names say, before any of them is used."""
     wanted = (
         ("market", market, MarketData, "pass a MarketData: MarketData.load(path)"),
-        ("fee", fee, (FeeModel, type(None)), "pass a FeeModel(taker_bps=...)"),
-        ("latency", latency, (LatencyModel, type(None)), "pass a LatencyModel(entry_ns=...)"),
+        ("fee", fee, (FeeLike, type(None)), "pass a FeeModel(taker_bps=...)"),
+        ("latency", latency, (LatencyLike, type(None)), "pass a LatencyModel(entry_ns=...)"),
         ("seed", seed, int, "pass a whole number"),
     )
     for name, value, kind, fix in wanted:
@@ -108,9 +112,13 @@ def run_request(request: Request, model: FillModel, *, show: bool = False) -> Si
     table = request.table
     columns = Columns.empty(len(table))
     columns.arrival_ns[:] = request.arrival
+    lost = request.lost_ns != GIVEN
+    columns.status[lost], columns.reason[lost] = st.S_REJECTED, NOT_TAKEN
+    columns.done_ns[lost] = request.lost_ns[lost]
     bar = tqdm(total=len(table), desc="simulate", unit="order", disable=not show)
     for symbol, part in zip(table.symbols, request.parts, strict=True):
-        columns.add(_match(request, part, model, symbol), part.rows, part.market)
+        if len(part.rows):
+            columns.add(_match(request, part, model, symbol), part.rows, part.market)
         bar.update(len(part.rows))
     bar.close()
     return SimulationResult(request=request, model=model, columns=columns.finish())
@@ -184,27 +192,37 @@ def _positions(given: Mapping[str, float], market: MarketData) -> dict[str, floa
     return dict(given)
 
 
-def _arrivals(table: OrderTable, delays: LatencyModel, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Times at which orders and their cancels reach the venue (GIVEN: no cancel)."""
+def _arrivals(
+    table: OrderTable, delays: LatencyLike, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """When orders and their cancels reach the venue (GIVEN: never), and when we know that the venue
+    did not take an order (GIVEN: it did)."""
     rows = np.arange(len(table))
-    arrival = table.ts_ns + delays.delay("entry", rows, seed)
+    entry = delays.delay("entry", rows, seed, table.ts_ns)
+    arrival = np.where(entry >= 0, table.ts_ns + entry, GIVEN)
+    lost = np.where(entry >= 0, GIVEN, table.ts_ns - entry)
     cancel = table.cancel_ts_ns.copy()
-    given = cancel != GIVEN
-    cancel[given] += delays.delay("cancel", rows, seed)[given]
-    cancel[given] = np.maximum(cancel[given], arrival[given])
-    return arrival, cancel
+    asked = np.flatnonzero((cancel != GIVEN) & (entry >= 0))
+    way = delays.delay("cancel", rows[asked], seed, cancel[asked])
+    reached = np.maximum(cancel[asked] + way, arrival[asked])
+    cancel[asked] = np.where(way >= 0, reached, GIVEN)
+    return arrival, cancel, lost
 
 
-def _prepare(table: OrderTable, code: int, market: SymbolTape) -> Part:
+def _prepare(table: OrderTable, code: int, market: SymbolTape, lost: np.ndarray) -> Part:
     rows = np.flatnonzero(table.symbol == code)
     _check_span(table, rows, market)
+    names = ("price", "stop_price", "quantity")
+    columns = [_on_grid(table, rows, name, market) for name in names]
+    taken = lost[rows] == GIVEN
+    limit, stop, quantity = (column[taken] for column in columns)
     return Part(
-        rows=rows,
+        rows=rows[taken],
         market=market,
         reference=reference_prices(market),
-        limit=_on_grid(table, rows, "price", market),
-        stop=_on_grid(table, rows, "stop_price", market),
-        quantity=_on_grid(table, rows, "quantity", market),
+        limit=limit,
+        stop=stop,
+        quantity=quantity,
     )
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import pickle
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execkit.errors import InvalidInput
+from execkit.errors import InvalidInput, PropertyBroken
+from execkit.market import MarketData
 from execkit.models import (
     OPTIMISTIC,
     PESSIMISTIC,
@@ -20,6 +23,9 @@ from execkit.models import (
     FeeTier,
     FillModel,
     LatencyModel,
+    check_fee_model,
+    check_fill_model,
+    drawn,
     fill_model,
 )
 
@@ -153,3 +159,141 @@ def test_a_fill_model_names_the_value_that_it_refuses(field: str, value: object)
     with pytest.raises(InvalidInput) as caught:
         FillModel(**({"name": "mine"} | {field: value}))  # type: ignore[arg-type]
     assert caught.value.field == field
+
+
+# conformance --------------------------------------------------------------------------------------
+
+
+class Flat(FeeModel):
+    """One quote unit a fill, whatever its size."""
+
+    def charge(
+        self,
+        notional: np.ndarray,
+        base_value: np.ndarray,
+        is_maker: np.ndarray,
+        volume: np.ndarray,
+        *,
+        inverse: bool = False,
+    ) -> np.ndarray:
+        return np.ones(len(notional))
+
+
+class Batch(FeeModel):
+    """Charges every fill the mean fee of those it is asked about."""
+
+    def charge(
+        self,
+        notional: np.ndarray,
+        base_value: np.ndarray,
+        is_maker: np.ndarray,
+        volume: np.ndarray,
+        *,
+        inverse: bool = False,
+    ) -> np.ndarray:
+        return np.full(len(notional), float(notional.mean()) / 1e4)
+
+
+class Foresight(FeeModel):
+    """Counts all volume of the run, also what is yet to come."""
+
+    def volume_before(self, ts_ns: np.ndarray, notional: np.ndarray) -> np.ndarray:
+        return np.full(len(ts_ns), float(notional.sum()))
+
+
+class Rebate(FeeModel):
+    """A class of one's own: makers are paid half of what takers pay."""
+
+    def charge(
+        self,
+        notional: np.ndarray,
+        base_value: np.ndarray,
+        is_maker: np.ndarray,
+        volume: np.ndarray,
+        *,
+        inverse: bool = False,
+    ) -> np.ndarray:
+        return np.where(is_maker, -2e-4, 4e-4) * (base_value if inverse else notional)
+
+
+@pytest.mark.parametrize(
+    "fee",
+    [
+        FeeModel(maker_bps=-1, taker_bps=4),
+        FeeModel(taker_bps=4, currency="BNB", third_price=600.0),
+        FeeModel(taker_bps=4, tiers=TIERS, start_volume=150.0),
+        Rebate(),
+    ],
+)
+def test_our_fee_models_and_one_of_ones_own_pass_the_check(fee: FeeModel) -> None:
+    check_fee_model(fee)
+
+
+@pytest.mark.parametrize(
+    "fee, words",
+    [
+        (Flat(), "twice the notional is charged twice the fee; but fill 0 gave 1.0, not 2.0"),
+        (Batch(), "fill's fee depends on itself alone"),
+        (Foresight(), "earlier fills only"),
+        (4.0, "float does not"),
+    ],
+)
+def test_the_fee_check_names_the_property_and_shows_what_broke_it(fee: Any, words: str) -> None:
+    with pytest.raises(PropertyBroken, match=words):
+        check_fee_model(fee)
+
+
+@pytest.mark.parametrize("model", [PESSIMISTIC, QUEUE, OPTIMISTIC, FillModel(name="mine")])
+def test_our_fill_models_pass_the_check(model: FillModel) -> None:
+    check_fill_model(model, streams=4)
+
+
+def wrong(change: Any) -> Any:
+    """`run` of the check, with fills changed as a broken matching would change them."""
+    true = drawn.run
+
+    def changed(orders: pd.DataFrame, market: MarketData, model: FillModel) -> pd.DataFrame:
+        return change(true(orders, market, model), orders, market)
+
+    return changed
+
+
+def greedy(fills: pd.DataFrame, *_: object) -> pd.DataFrame:
+    return fills.assign(quantity=fills["quantity"] * 2)
+
+
+def generous(fills: pd.DataFrame, orders: pd.DataFrame, _: object) -> pd.DataFrame:
+    side = orders.set_index("client_order_id")["side"].reindex(fills["client_order_id"].astype(str))
+    sign = np.where(side == "buy", 1, -1)
+    return fills.assign(price=fills["price"] + 5 * sign)
+
+
+def prophetic(fills: pd.DataFrame, _: object, market: MarketData) -> pd.DataFrame:
+    """Fill prices that know how much data there is."""
+    rows = sum(len(table) for table in market.tables.values())
+    return fills.assign(price=fills["price"] * (1 - rows * 1e-12))
+
+
+def restless(fills: pd.DataFrame, *_: object) -> pd.DataFrame:
+    return fills.iloc[: len(fills) - next(COUNTER) % 2]
+
+
+COUNTER = itertools.count()
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (greedy, "S2: never more than the order asked; but order order-"),
+        (generous, "S2: never worse than the limit; but order order-"),
+        (prophetic, "S1: cutting the data .* cut at"),
+        (restless, "S5: the same call"),
+    ],
+)
+def test_the_fill_check_names_the_property_and_shows_what_broke_it(
+    monkeypatch: pytest.MonkeyPatch, change: Any, words: str
+) -> None:
+    """The kernel itself is sound, so its answers are spoilt on the way to the check."""
+    monkeypatch.setattr(drawn, "run", wrong(change))
+    with pytest.raises(PropertyBroken, match=words):
+        check_fill_model(QUEUE, streams=4)

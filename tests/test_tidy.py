@@ -43,7 +43,12 @@ LAYERS = (
 RANK = {name: row for row, names in enumerate(LAYERS) for name in names.split()}
 
 # A noun's convenience method may reach up, inside the function that needs it.
-LAZY_UPWARDS = {("market", "sources"), ("market", "checks"), ("market", "combine")}
+LAZY_UPWARDS = {
+    ("market", "sources"),
+    ("market", "checks"),
+    ("market", "combine"),
+    ("models", "simulator"),  # a fill model is checked by what it makes simulate do
+}
 
 # Screens and outlets read tables and events; nothing that trades knows them, nor they it.
 STRANGERS = {

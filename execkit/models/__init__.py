@@ -170,17 +170,39 @@ and reduce_only can turn that around.
 
 from __future__ import annotations
 
+from execkit.models.base import FeeLike, ImpactLike, LatencyLike
+from execkit.models.checks import (
+    check_fee_model,
+    check_fill_model,
+    check_impact_model,
+    check_latency_model,
+)
 from execkit.models.fee import FeeModel, FeeTier
 from execkit.models.fill import OPTIMISTIC, PESSIMISTIC, QUEUE, FillModel, fill_model
-from execkit.models.latency import LatencyModel
+from execkit.models.latency import (
+    EmpiricalLatency,
+    InterpolatedLatency,
+    LatencyModel,
+    PerHourLatency,
+)
 
 __all__ = [
     "OPTIMISTIC",
     "PESSIMISTIC",
     "QUEUE",
+    "EmpiricalLatency",
+    "FeeLike",
     "FeeModel",
     "FeeTier",
     "FillModel",
+    "ImpactLike",
+    "InterpolatedLatency",
+    "LatencyLike",
     "LatencyModel",
+    "PerHourLatency",
+    "check_fee_model",
+    "check_fill_model",
+    "check_impact_model",
+    "check_latency_model",
     "fill_model",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -115,6 +115,10 @@ class FeeModel:
     @property
     def window_ns(self) -> int:
         return self.window_days * _DAY_NS
+
+    def in_settlement(self) -> FeeModel:
+        """The same fees, charged in the currency in which the instrument settles."""
+        return replace(self, currency="settle")
 
     def currency_of(self, base: str, quote: str, *, inverse: bool = False) -> str:
         """Name of the fee currency for an instrument; "base"/"quote" where the coin is unnamed."""

@@ -9,9 +9,10 @@ from decimal import Decimal
 import numpy as np
 
 from execkit.domain import ExecutionOrder, Fill, Instrument
-from execkit.errors import InvalidInput
+from execkit.errors import InvalidInput, RetryLater
 from execkit.market import MarketData
 from execkit.matching import state as st
+from execkit.models.base import FeeLike, LatencyLike, Leg
 from execkit.models.fee import FeeModel
 from execkit.models.fill import FillModel, fill_model
 from execkit.models.latency import LatencyModel
@@ -47,8 +48,8 @@ class PaperVenue:
         name: str = "paper",
         fill: str | FillModel = "queue",
         *,
-        fee: FeeModel | None = None,
-        latency: LatencyModel | None = None,
+        fee: FeeLike | None = None,
+        latency: LatencyLike | None = None,
         seed: int = 0,
         fidelity: str | Mapping[str, str] = "auto",
         initial_positions: Mapping[str, Decimal] | None = None,
@@ -56,8 +57,8 @@ class PaperVenue:
         self.name = name
         self.market = market
         self.fill = fill_model(fill)
-        self.fee = fee or FeeModel()
-        self.latency = latency or LatencyModel()
+        self.fee: FeeLike = fee or FeeModel()
+        self.latency: LatencyLike = latency or LatencyModel()
         self.seed = seed
         self._fidelity = fidelity
         self._start = dict(initial_positions or {})
@@ -93,7 +94,8 @@ class PaperVenue:
 
         Raises `InvalidInput` (surely not sent) for an unknown symbol, an order off the instrument's
         grid, a repeated client_order_id, an OCO group of another symbol, and a market that has
-        ended.
+        ended; `RetryLater` where the latency model says that the venue does not take it, at once
+        and not when we would be told.
         """
         if order.client_order_id in self._row_of:
             raise InvalidInput("client_order_id", order.client_order_id, "was sent before")
@@ -106,9 +108,11 @@ class PaperVenue:
         if order.oco_group:
             self._group_of[order.oco_group] = order.symbol
         row = len(self._orders)
-        delay = int(self.latency.delay("entry", np.array([row]), self.seed)[0])
+        delay = self._delay("entry", row, sent)
         self._orders.append(order)
         self._row_of[order.client_order_id] = row
+        if delay < 0:
+            raise RetryLater(f"{self.name} did not take {order.client_order_id}: overloaded")
         book.add(row, order, sent + delay)
 
     async def cancel(self, order: ExecutionOrder) -> None:
@@ -116,8 +120,10 @@ class PaperVenue:
         row = self._row_of.get(order.client_order_id)
         if row is None:
             raise InvalidInput("client_order_id", order.client_order_id, "is not known here")
-        delay = int(self.latency.delay("cancel", np.array([row]), self.seed)[0])
         asked = max(self._now_ns, order.cancel_ts_ns or 0)
+        delay = self._delay("cancel", row, asked)
+        if delay < 0:
+            raise RetryLater(f"{self.name} did not take the cancel of {order.client_order_id}")
         self._book(order.symbol).cancel(row, asked + delay)
 
     def hold(self, positions: Mapping[str, Decimal]) -> None:
@@ -170,6 +176,9 @@ class PaperVenue:
 
     # ------------------------------------------------------------------ parts
 
+    def _delay(self, leg: Leg, row: int, ts_ns: int) -> int:
+        return int(self.latency.delay(leg, np.array([row]), self.seed, np.array([ts_ns]))[0])
+
     def _book(self, symbol: str) -> PaperBook:
         book = self._books.get(symbol)
         if book is None:
@@ -189,7 +198,7 @@ class PaperVenue:
 
     def _update(self, row: int, ts: int, entry: np.ndarray, book: PaperBook) -> VenueUpdate:
         order = self._orders[row]
-        delay = int(self.latency.delay("response", np.array([row]), self.seed)[0])
+        delay = self._delay("response", row, ts)
         kind, reason, fill = UpdateKind.ACCEPTED, "", None
         if entry[st.L_KIND] == st.K_TRIGGER:
             kind = UpdateKind.TRIGGERED
