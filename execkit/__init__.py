@@ -28,6 +28,7 @@ _HOME = {
     "Liquidity": "words",
     "LiveClock": "clock",
     "MarketData": "market",
+    "MarketScan": "scan",
     "OrderManager": "orders",
     "OrderMonitor": "monitor",
     "OrderType": "words",
@@ -84,6 +85,7 @@ if TYPE_CHECKING:  # `X as X` tells type checkers that the name is public
     from execkit.orders import OrderManager as OrderManager
     from execkit.positions import PositionTracker as PositionTracker
     from execkit.risk import RiskGuard as RiskGuard
+    from execkit.scan import MarketScan as MarketScan
     from execkit.simulator import SimulationResult as SimulationResult
     from execkit.simulator import simulate as simulate
     from execkit.store import Store as Store

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -13,11 +14,12 @@ from tqdm.auto import tqdm
 from execkit.domain import Instrument
 from execkit.errors import InvalidInput
 from execkit.market import MarketData
-from execkit.matching import direct, loop
+from execkit.matching import direct, loop, stream
 from execkit.matching import state as st
 from execkit.matching.outcome import Columns, Found
 from execkit.matching.reference_price import reference_prices
-from execkit.matching.tape import SymbolTape, build_tape
+from execkit.matching.tape import SymbolTape, TapeSource, build_tape, check_volume
+from execkit.metrics.markouts import HORIZONS_NS
 from execkit.models.base import FeeLike, LatencyLike
 from execkit.models.fee import FeeModel
 from execkit.models.fill import FillModel, QueueModel, fill_model
@@ -31,7 +33,7 @@ __all__ = ["SimulationResult", "model_arrays", "run_request", "simulate"]
 
 def simulate(
     orders: object,
-    market: MarketData,
+    market: MarketData | TapeSource,
     fill: str | FillModel = "queue",
     *,
     fee: FeeLike | None = None,
@@ -97,7 +99,7 @@ def simulate(
 def _check_types(market: object, fee: object, latency: object, seed: object) -> None:
     """The arguments are what their names say, before any of them is used."""
     wanted = (
-        ("market", market, MarketData, "pass a MarketData: MarketData.load(path)"),
+        ("market", market, (MarketData, TapeSource), "pass a MarketData: MarketData.load(path)"),
         ("fee", fee, (FeeLike, type(None)), "pass a FeeModel(taker_bps=...)"),
         ("latency", latency, (LatencyLike, type(None)), "pass a LatencyModel(entry_ns=...)"),
         ("seed", seed, int, "pass a whole number"),
@@ -121,12 +123,29 @@ def run_request(request: Request, model: FillModel, *, show: bool = False) -> Si
             columns.add(_match(request, part, model, symbol), part.rows, part.market)
         bar.update(len(part.rows))
     bar.close()
-    return SimulationResult(request=request, model=model, columns=columns.finish())
+    columns = columns.finish()
+    if any(part.market.pieces is not None for part in request.parts):
+        request = replace(request, parts=_looked_up(request, columns))
+    return SimulationResult(request=request, model=model, columns=columns)
+
+
+def _looked_up(request: Request, columns: Columns) -> list[Part]:
+    """The parts with the reference prices that their orders and fills are measured against."""
+    table, parts = request.table, []
+    for code, part in enumerate(request.parts):
+        own = columns.fill_ts[table.symbol[columns.fill_row] == code]
+        moments = [own + horizon for horizon in HORIZONS_NS]
+        moments += [columns.fill_ts, table.ts_ns[part.rows], request.arrival[part.rows]]
+        at = np.concatenate(moments)
+        parts.append(replace(part, reference=stream.reference_at(part.market, at)))
+    return parts
 
 
 def _match(request: Request, part: Part, model: FillModel, symbol: str) -> Found:
     """What became of one symbol's orders: looked up where that is enough, else replayed."""
     position = request.start.get(symbol, 0.0)
+    if part.market.pieces is not None:
+        return Found.of(stream.run(_load(request, part, model, position), part.market))
     found = direct.answer(request, part, model, position)
     if found is not None:
         return found
@@ -159,13 +178,8 @@ def model_arrays(model: FillModel, market: SymbolTape) -> tuple[np.ndarray, np.n
         dtype=np.int64,
     )
     part = math.nan if model.participation is None else model.participation
-    if model.participation is not None and np.isnan(market.tape.volume).any():
-        raise InvalidInput(
-            "volume",
-            math.nan,
-            f"some bars of {market.symbol} have no volume, so a share of it is unknown: use a "
-            "FillModel with participation=None",
-        )
+    if model.participation is not None:
+        check_volume(market.tape, market.symbol)
     half, unit = model.half_spread_bps / 1e4, market.units.quantity
     floats = np.array([part, model.stop_slip, half, model.queue_power, unit])
     return flags, floats
@@ -183,7 +197,7 @@ def _choice(fidelity: str | Mapping[str, str], symbol: str) -> str:
     return fidelity if isinstance(fidelity, str) else fidelity.get(symbol, "auto")
 
 
-def _positions(given: Mapping[str, float], market: MarketData) -> dict[str, float]:
+def _positions(given: Mapping[str, float], market: MarketData | TapeSource) -> dict[str, float]:
     for symbol, quantity in given.items():
         if symbol not in market.symbols:
             raise InvalidInput("initial_positions", symbol, f"use {', '.join(market.symbols)}")
@@ -219,7 +233,7 @@ def _prepare(table: OrderTable, code: int, market: SymbolTape, lost: np.ndarray)
     return Part(
         rows=rows[taken],
         market=market,
-        reference=reference_prices(market),
+        reference=reference_prices(market),  # of a tape in pieces: none yet, see `_looked_up`
         limit=limit,
         stop=stop,
         quantity=quantity,

@@ -60,10 +60,11 @@ class ReferencePrices:
 
 
 @entry
-def _touches(t: st.Tape, room: int, out: np.ndarray) -> int:
-    """Best bid, size, ask, size after each complete depth message; returns how many."""
-    levels = np.zeros((6, room + 1), dtype=np.int64)
-    n = np.zeros(2, dtype=np.int64)
+def _touches(t: st.Tape, levels: np.ndarray, n: np.ndarray, out: np.ndarray) -> int:
+    """Best bid, size, ask, size after each complete depth message; returns how many.
+
+    `levels` (6, room) and `n` (2,) are the book before and after.
+    """
     rows = 0
     for i in range(len(t.ts)):
         if t.kind[i] != st.DEPTH:
@@ -91,15 +92,36 @@ _MADE: WeakKeyDictionary[SymbolTape, ReferencePrices] = WeakKeyDictionary()
 
 def reference_prices(market: SymbolTape) -> ReferencePrices:
     """The reference prices of one symbol's tape, made once for it."""
+    if market.pieces is not None:  # nothing is known before it is read: `stream.reference_at`
+        none, ts = np.zeros(0), np.zeros(0, dtype=np.int64)
+        return ReferencePrices(ts, none, none, none, none, none, market.fidelity == "bars")
     made = _MADE.get(market)
-    return _MADE.setdefault(market, _reference_prices(market)) if made is None else made
+    return _MADE.setdefault(market, prices_from(market)) if made is None else made
 
 
-def _reference_prices(market: SymbolTape) -> ReferencePrices:
+class Displayed:
+    """The book as far as a tape has been read: what the next piece of it begins with."""
+
+    def __init__(self) -> None:
+        self.levels = np.zeros((6, 1), dtype=np.int64)
+        self.n = np.zeros(2, dtype=np.int64)
+
+    def make_room(self, more: int) -> None:
+        """Room for `more` levels beyond those displayed now."""
+        short = int(self.n.max()) + more + 1 - self.levels.shape[1]
+        if short > 0:
+            self.levels = np.pad(self.levels, ((0, 0), (0, short)))
+
+
+def prices_from(market: SymbolTape, book: Displayed | None = None) -> ReferencePrices:
+    """The reference prices of a tape that goes on from `book`, and leaves in it what it ends with;
+    without one it begins with an empty book."""
     tape = market.tape
     if market.fidelity == "depth":
         table = np.zeros((5, int(tape.depth[4].sum())), dtype=np.int64)
-        _touches(tape, market.levels, table)
+        shown = book or Displayed()
+        shown.make_room(market.levels)
+        _touches(tape, shown.levels, shown.n, table)
         ts, bid, bid_size, ask, ask_size = table
     elif market.fidelity == "quotes":
         rows = tape.at[tape.kind == st.QUOTE]

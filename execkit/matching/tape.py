@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -20,9 +22,21 @@ Fidelity = Literal["auto", "depth", "quotes", "prints", "bars"]
 ORDER: tuple[str, ...] = ("depth", "quotes", "prints", "bars")  # best first
 
 
+class Piece(NamedTuple):
+    """Part of a symbol's time: `market` holds every event up to and including `until` (on bars,
+    before it) that no earlier piece held."""
+
+    market: MarketData
+    until: int
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class SymbolTape:
-    """One symbol's tape with what is needed to read its integers."""
+    """One symbol's tape with what is needed to read its integers.
+
+    A tape that is larger than memory has `pieces`, which reads it from its start; `tape` then has
+    only the first and last time and, of quotes, the highest.
+    """
 
     symbol: str
     fidelity: str
@@ -34,11 +48,16 @@ class SymbolTape:
     venue: str
     inferred: bool
     """Whether tick and lot were read off the data rather than given."""
+    pieces: Callable[[], Iterator[Piece]] | None = None
 
 
 def choose_fidelity(market: MarketData, symbol: str, fidelity: str) -> str:
     """The fidelity to use; `InvalidInput` if the symbol has no such table."""
-    spans = {kind: _span(market, kind, symbol) for kind in ORDER}
+    return best_of({kind: _span(market, kind, symbol) for kind in ORDER}, symbol, fidelity)
+
+
+def best_of(spans: Mapping[str, int | None], symbol: str, fidelity: str) -> str:
+    """The fidelity to use where a table spans so many nanoseconds (None: there is none)."""
     have = [kind for kind in ORDER if spans[kind] is not None]
     if fidelity == "auto":
         if not have:
@@ -57,7 +76,17 @@ def choose_fidelity(market: MarketData, symbol: str, fidelity: str) -> str:
     return fidelity
 
 
-def build_tape(market: MarketData, symbol: str, fidelity: str = "auto") -> SymbolTape:
+@runtime_checkable
+class TapeSource(Protocol):
+    """A market that knows its tapes without having read them."""
+
+    @property
+    def symbols(self) -> tuple[str, ...]: ...
+
+    def tape(self, symbol: str, fidelity: str) -> SymbolTape: ...
+
+
+def build_tape(market: MarketData | TapeSource, symbol: str, fidelity: str = "auto") -> SymbolTape:
     """The tape of one symbol, made once for a market: nothing in it changes, so runs share it.
 
     Raises `InvalidInput` for a symbol that the market does not have, and for bars whose interval
@@ -65,6 +94,8 @@ def build_tape(market: MarketData, symbol: str, fidelity: str = "auto") -> Symbo
     """
     if symbol not in market.symbols:
         raise InvalidInput("symbol", symbol, f"the market has: {', '.join(market.symbols)}")
+    if not isinstance(market, MarketData):
+        return market.tape(symbol, fidelity)
     kind = choose_fidelity(market, symbol, fidelity)
     with _making:
         made = _TAPES.setdefault(market, {})
@@ -80,25 +111,46 @@ _making = threading.Lock()
 def _build(market: MarketData, symbol: str, kind: str) -> SymbolTape:
     instrument = market.instruments[symbol]
     units = units_of(instrument)
+    tape = events_of(market, symbol, kind, units)
     main = _table(market, kind, symbol)
     assert main is not None  # choose_fidelity saw it
-    prints = main if kind == "prints" else None
-    if kind in ("depth", "quotes"):
-        prints = _table(market, "prints", symbol)
+    levels = len(np.unique(tape.depth[1])) if kind == "depth" else 1
+    venue = main.venues[main["venue"][0]] if len(main) and main.venues else ""
+    return SymbolTape(
+        symbol, kind, instrument, units, tape, levels, venue, symbol in market.inferred
+    )
+
+
+def events_of(market: MarketData, symbol: str, kind: str, units: Units) -> st.Tape:
+    """The events of one symbol in running order. Raises `InvalidData` for impossible prices."""
+    main = _table(market, kind, symbol)
+    prints = _table(market, "prints", symbol) if kind != "bars" else None
     if prints is not None and "off_book" in prints:
         prints = prints.cut(prints["off_book"] == 0)
     for table in (main, prints):
         if table is not None and table.kind != "quotes":
             _check_prices(table, symbol)
     if kind == "bars":
-        tape = _bars(main, units, market.bar_interval_ns.get(symbol))
-    else:
-        tape = _feed(kind, main, prints, units, market.shared_seq)
-    levels = len(np.unique(tape.depth[1])) if kind == "depth" else 1
-    venue = main.venues[main["venue"][0]] if len(main) and main.venues else ""
-    return SymbolTape(
-        symbol, kind, instrument, units, tape, levels, venue, symbol in market.inferred
-    )
+        assert main is not None
+        return _bars(main, units, market.bar_interval_ns.get(symbol))
+    return _feed(kind, main, prints, units, market.shared_seq)
+
+
+def empty_tape() -> st.Tape:
+    """A tape without events."""
+    none = np.zeros(0, dtype=np.int64)
+    return st.Tape(ts=none, kind=none.astype(np.int8), at=none, **_empty())
+
+
+def check_volume(tape: st.Tape, symbol: str) -> None:
+    """Refuse bars without volume to a model that gives a share of it."""
+    if np.isnan(tape.volume).any():
+        raise InvalidInput(
+            "volume",
+            math.nan,
+            f"some bars of {symbol} have no volume, so a share of it is unknown: use a "
+            "FillModel with participation=None",
+        )
 
 
 def _check_prices(table: Table, symbol: str) -> None:
@@ -160,7 +212,9 @@ def _bars(bars: Table, units: Units, interval: int | None) -> st.Tape:
     return st.Tape(ts=ts, kind=kind, at=np.repeat(np.arange(n, dtype=np.int64), 2), **parts)
 
 
-def _feed(kind: str, main: Table, prints: Table | None, units: Units, shared: bool) -> st.Tape:
+def _feed(
+    kind: str, main: Table | None, prints: Table | None, units: Units, shared: bool
+) -> st.Tape:
     """Book or quotes with their prints, or prints alone, in running order."""
     parts = _empty()
     tables = []
@@ -173,10 +227,10 @@ def _feed(kind: str, main: Table, prints: Table | None, units: Units, shared: bo
             ]
         )
         tables.append((prints, st.PRINT))
-    if kind == "depth":
+    if kind == "depth" and main is not None:
         parts["depth"] = _depth(main, units)
         tables.append((main, st.DEPTH))
-    elif kind == "quotes":
+    elif kind == "quotes" and main is not None:
         parts["quotes"] = _quotes(main, units)
         tables.append((main, st.QUOTE))
     ts = np.concatenate([t["ts_ns"] for t, _ in tables])

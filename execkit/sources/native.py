@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,17 @@ VERSION = 1
 
 
 def write(market: MarketData, folder: Path) -> Path:
-    """Write `market` to `folder`, replacing an earlier one; anything else there is refused.
+    """Write `market` to `folder`, replacing an earlier one; anything else there is refused."""
+    return write_parts([market], folder)
 
-    Everything is written beside the target, flushed, and renamed, so a crash leaves the old folder
-    or the new one, and never half of either.
+
+def write_parts(parts: Iterable[MarketData], folder: Path) -> Path:
+    """Write a market that comes in parts, each of which continues the one before: all of a
+    symbol's rows in order of time, symbols in alphabetical order. One part is in memory at a time.
+
+    Raises `InvalidInput` for a part that does not continue the one before, or that has another
+    instrument, bar interval or set of columns. Everything is written beside the target, flushed,
+    and renamed, so a crash leaves the old folder or the new one, and never half of either.
     """
     folder = Path(folder).absolute()
     if folder.exists() and not (folder / MANIFEST).is_file():
@@ -36,7 +44,7 @@ def write(market: MarketData, folder: Path) -> Path:
             "folder", str(folder), "it exists and was not written by execkit: name a new folder"
         )
     try:
-        return _write(market, folder)
+        return _write(parts, folder)
     except OSError as error:
         raise InvalidInput(
             "folder",
@@ -46,13 +54,11 @@ def write(market: MarketData, folder: Path) -> Path:
         ) from error
 
 
-def _write(market: MarketData, folder: Path) -> Path:
+def _write(parts: Iterable[MarketData], folder: Path) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        for kind, table in market.tables.items():
-            pq.write_table(_to_arrow(table), fresh / f"{kind}.parquet", compression="zstd")
-        (fresh / MANIFEST).write_text(json.dumps(_manifest(market), indent=1), encoding="utf-8")
+        _write_tables(parts, fresh)
         for file in fresh.iterdir():
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
@@ -69,6 +75,103 @@ def _write(market: MarketData, folder: Path) -> Path:
     return folder
 
 
+def _write_tables(parts: Iterable[MarketData], fresh: Path) -> None:
+    writers: dict[str, pq.ParquetWriter] = {}
+    ends: dict[str, tuple[str, int]] = {}
+    manifest: dict[str, Any] = {}
+    try:
+        for number, market in enumerate(parts):
+            for kind, table in market.tables.items():
+                _check_continues(kind, table, ends, number)
+                rows = _to_arrow(table)
+                if kind not in writers:
+                    path = fresh / f"{kind}.parquet"
+                    writers[kind] = pq.ParquetWriter(path, rows.schema, compression="zstd")
+                writers[kind].write_table(rows)
+            manifest = _merged(manifest, _manifest(market), number)
+    finally:
+        for writer in writers.values():
+            writer.close()
+    (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+def _check_continues(
+    kind: str, table: Table, ends: dict[str, tuple[str, int]], number: int
+) -> None:
+    first = table.symbols[table["symbol"][0]], int(table["ts_ns"][0])
+    if kind in ends and first < ends[kind]:
+        raise InvalidInput(
+            "parts",
+            first,
+            f"the {kind} of part {number} begin before those of an earlier part end: pass the "
+            "parts by symbol, then by time",
+        )
+    ends[kind] = table.symbols[table["symbol"][-1]], int(table["ts_ns"][-1])
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any], number: int) -> dict[str, Any]:
+    """The manifest of the parts so far and one more."""
+    if not old:
+        return new
+    rows = {
+        k: old["rows"].get(k, 0) + new["rows"].get(k, 0) for k in {**old["rows"], **new["rows"]}
+    }
+    found = {i["symbol"]: i for i in old["instruments"]}
+    for one in new["instruments"]:
+        if found.setdefault(one["symbol"], one) != one:
+            raise InvalidInput(
+                "parts",
+                one["symbol"],
+                f"part {number} describes it otherwise than an earlier part: give every part the "
+                "same instrument",
+            )
+    steps = old["bar_interval_ns"] | new["bar_interval_ns"]
+    if any(steps[s] != n for s, n in old["bar_interval_ns"].items()):
+        raise InvalidInput("parts", steps, f"part {number} has bars of another interval")
+    return {
+        **old,
+        "rows": rows,
+        "shared_seq": old["shared_seq"] and new["shared_seq"],
+        "bar_interval_ns": steps,
+        "instruments": list(found.values()),
+        "inferred": sorted({*old["inferred"], *new["inferred"]}),
+        "notes": old["notes"] + new["notes"],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a folder says of its tables, without reading them."""
+
+    rows: Mapping[str, int]
+    shared_seq: bool
+    bar_interval_ns: Mapping[str, int]
+    instruments: Mapping[str, Instrument]
+    inferred: frozenset[str]
+    notes: tuple[Finding, ...]
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Raises `InvalidData` if there is none, or none of this version."""
+        file = folder / MANIFEST
+        if not file.is_file():
+            raise InvalidData(f"{folder} was not written by execkit: import the data first")
+        found = guarded(file, lambda: json.loads(file.read_text(encoding="utf-8")))
+        if not isinstance(found, dict) or found.get("execkit_market") != VERSION:
+            raise InvalidData(
+                f"{file} is not a manifest of version {VERSION}: import the data again"
+            )
+        instruments = [Instrument(**fields) for fields in found["instruments"]]
+        return cls(
+            rows=found["rows"],
+            shared_seq=bool(found["shared_seq"]),
+            bar_interval_ns=found["bar_interval_ns"],
+            instruments={i.symbol: i for i in instruments},
+            inferred=frozenset(found["inferred"]),
+            notes=tuple(Finding(**fields) for fields in found["notes"]),
+        )
+
+
 class Native:
     """Reads what `write` wrote; the file sniffed is the manifest, the tables lie beside it."""
 
@@ -83,27 +186,23 @@ class Native:
 
 
 def _read(folder: Path) -> MarketData:
-    file = folder / MANIFEST
-    manifest = guarded(file, lambda: json.loads(file.read_text(encoding="utf-8")))
-    if not isinstance(manifest, dict) or manifest.get("execkit_market") != VERSION:
-        raise InvalidData(f"{file} is not a manifest of version {VERSION}: import the data again")
+    manifest = Manifest.read(folder)
     tables: dict[str, Any] = {}
-    for kind, rows in manifest["rows"].items():
+    for kind, rows in manifest.rows.items():
         part = folder / f"{kind}.parquet"
         if not part.is_file():
             raise InvalidData(f"{part} is missing: import the data again")
         table = guarded(part, pq.read_table, part)
         if len(table) != rows:
             raise InvalidData(f"{part} has {len(table)} rows, the manifest says {rows}")
-        tables[kind] = _from_arrow(kind, table)
-    instruments = [Instrument(**fields) for fields in manifest["instruments"]]
+        tables[kind] = from_arrow(kind, table)
     return MarketData(
         **tables,
-        instruments={i.symbol: i for i in instruments},
-        shared_seq=bool(manifest["shared_seq"]),
-        bar_interval_ns=manifest["bar_interval_ns"],
-        notes=tuple(Finding(**fields) for fields in manifest["notes"]),
-        inferred=frozenset(manifest["inferred"]),
+        instruments=manifest.instruments,
+        shared_seq=manifest.shared_seq,
+        bar_interval_ns=manifest.bar_interval_ns,
+        notes=manifest.notes,
+        inferred=manifest.inferred,
     )
 
 
@@ -133,7 +232,9 @@ def _to_arrow(table: Table) -> pa.Table:
     return pa.table(columns)
 
 
-def _from_arrow(kind: str, table: pa.Table) -> Table:
+def from_arrow(kind: str, table: pa.Table) -> Table:
+    """A table of `kind` from rows as they are kept in a file."""
+    table = table.unify_dictionaries()
     columns: dict[str, object] = {}
     labels = {}
     for name in table.column_names:
