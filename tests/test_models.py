@@ -297,3 +297,32 @@ def test_the_fill_check_names_the_property_and_shows_what_broke_it(
     monkeypatch.setattr(drawn, "run", wrong(change))
     with pytest.raises(PropertyBroken, match=words):
         check_fill_model(QUEUE, streams=4)
+
+
+@given(
+    st.floats(-50, 50),
+    st.floats(-50, 50),
+    st.floats(0, 1e12),
+    st.floats(1e-9, 1e9),
+    st.booleans(),
+    st.sampled_from(["quote", "base", "settle", "BNB"]),
+    st.booleans(),
+    st.sampled_from([(), (FeeTier(volume=1e3, maker_bps=-0.5, taker_bps=1.7),)]),
+)
+def test_the_fee_of_one_fill_is_that_of_a_column_to_the_last_digit(
+    maker: float,
+    taker: float,
+    notional: float,
+    price: float,
+    is_maker: bool,
+    currency: str,
+    inverse: bool,
+    tiers: tuple[FeeTier, ...],
+) -> None:
+    model = FeeModel(
+        maker_bps=maker, taker_bps=taker, currency=currency, third_price=312.7, tiers=tiers
+    )
+    row = (notional, notional / price, is_maker, 999.0)
+    column = model.charge(*(np.array([value]) for value in row), inverse=inverse)
+
+    assert repr(model.charge_one(*row, inverse=inverse)) == repr(float(column[0]))

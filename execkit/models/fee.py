@@ -105,6 +105,26 @@ class FeeModel:
             fee = fee / float(self.third_price or math.nan)
         return np.round(fee, 12)
 
+    def charge_one(
+        self,
+        notional: float,
+        base_value: float,
+        is_maker: bool,
+        volume: float,
+        *,
+        inverse: bool = False,
+    ) -> float:
+        """`charge` of one fill, to the last digit, without arrays where there are no tiers."""
+        if self.tiers:
+            columns = (np.array([v]) for v in (notional, base_value, is_maker, volume))
+            return float(self.charge(*columns, inverse=inverse)[0])
+        rate = (self.maker_bps if is_maker else self.taker_bps) / 1e4
+        in_base = self.currency == "base" or (self.currency == "settle" and inverse)
+        fee = rate * (base_value if in_base else notional)
+        if self.currency not in ("base", "quote", "settle"):
+            fee = fee / float(self.third_price or math.nan)
+        return math.copysign(round(abs(fee * 1e12)) / 1e12, fee)  # as numpy rounds
+
     def volume_before(self, ts_ns: np.ndarray, notional: np.ndarray) -> np.ndarray:
         """Quote volume that sets the tier of each fill: of the fills before it, in time order,
         within the window, and `start_volume`."""

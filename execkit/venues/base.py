@@ -43,8 +43,9 @@ class VenueUpdate:
     fill: Fill | None = None
 
     def __post_init__(self) -> None:
-        for name in ("venue_ts_ns", "local_ts_ns"):
-            object.__setattr__(self, name, moment(getattr(self, name), name))
+        own = self.__dict__  # frozen for others; this is still the making of it
+        own["venue_ts_ns"] = moment(self.venue_ts_ns, "venue_ts_ns")
+        own["local_ts_ns"] = moment(self.local_ts_ns, "local_ts_ns")
 
 
 @dataclass(frozen=True, kw_only=True)

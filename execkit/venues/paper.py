@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from operator import itemgetter
 
 import numpy as np
 
@@ -164,10 +165,12 @@ class PaperVenue:
                 book.remember()
             happened = book.advance(reached, stop=True)
             reached = reached if happened is None else min(reached, happened)
-        for book in busy:
-            book.go_back_if_beyond(reached)
+        if len(busy) > 1:
+            for book in busy:
+                book.go_back_if_beyond(reached)
         for book in self._books.values():
-            book.advance(reached, stop=False)
+            if len(busy) > 1 or book not in busy:
+                book.advance(reached, stop=False)
         self._now_ns = max(self._now_ns, reached)
         for update in self._collect():
             if self._listener is not None:
@@ -177,7 +180,10 @@ class PaperVenue:
     # ------------------------------------------------------------------ parts
 
     def _delay(self, leg: Leg, row: int, ts_ns: int) -> int:
-        return int(self.latency.delay(leg, np.array([row]), self.seed, np.array([ts_ns]))[0])
+        model = self.latency
+        if type(model) is LatencyModel and not model.jitter_ns:
+            return int(getattr(model, f"{leg}_ns"))
+        return int(model.delay(leg, np.array([row]), self.seed, np.array([ts_ns]))[0])
 
     def _book(self, symbol: str) -> PaperBook:
         book = self._books.get(symbol)
@@ -191,12 +197,15 @@ class PaperVenue:
 
     def _collect(self) -> list[VenueUpdate]:
         """New log entries as updates, in order of time, then of symbol, then as they happened."""
-        books = [book for _, book in sorted(self._books.items())]
-        entries = [(ts, row, entry, b) for b in books for ts, row, entry in b.news()]
-        entries.sort(key=lambda item: item[0])
+        entries = [
+            (ts, row, entry, book)
+            for _, book in sorted(self._books.items())
+            for ts, row, entry in book.news()
+        ]
+        entries.sort(key=itemgetter(0))
         return [self._update(row, ts, entry, book) for ts, row, entry, book in entries]
 
-    def _update(self, row: int, ts: int, entry: np.ndarray, book: PaperBook) -> VenueUpdate:
+    def _update(self, row: int, ts: int, entry: list[int], book: PaperBook) -> VenueUpdate:
         order = self._orders[row]
         delay = self._delay("response", row, ts)
         kind, reason, fill = UpdateKind.ACCEPTED, "", None
@@ -206,8 +215,8 @@ class PaperVenue:
             kind = UpdateKind.FILL
             fill = self._fill(row, ts, ts + delay, entry, book)
         elif entry[st.L_KIND] == st.K_END:
-            kind = _ENDED[int(entry[st.L_PRICE])]
-            reason = st.REASONS[int(entry[st.L_QTY])]
+            kind = _ENDED[entry[st.L_PRICE]]
+            reason = st.REASONS[entry[st.L_QTY]]
         return VenueUpdate(
             kind=kind,
             client_order_id=order.client_order_id,
@@ -218,10 +227,10 @@ class PaperVenue:
             fill=fill,
         )
 
-    def _fill(self, row: int, ts: int, local: int, entry: np.ndarray, book: PaperBook) -> Fill:
+    def _fill(self, row: int, ts: int, local: int, entry: list[int], book: PaperBook) -> Fill:
         order, instrument = self._orders[row], book.instrument
-        price = book.price(int(entry[st.L_PRICE]))
-        quantity = book.quantity(int(entry[st.L_QTY]))
+        price = book.price(entry[st.L_PRICE])
+        quantity = book.quantity(entry[st.L_QTY])
         maker = bool(entry[st.L_MAKER])
         # the very floats of `simulate`: one rounded digit apart would be another fee
         notional = float(quantity) * float(instrument.contract_size)
@@ -255,6 +264,8 @@ class PaperVenue:
         volume = self.fee.start_volume + before[-1] - before[first]
         times.append(ts)
         before.append(before[-1] + notional)
-        columns = (np.array([v]) for v in (notional, base, maker, volume))
-        fee = self.fee.charge(*columns, inverse=instrument.is_inverse)
-        return Decimal(str(float(fee[0])))
+        row, inverse = (notional, base, maker, volume), instrument.is_inverse
+        if type(self.fee) is FeeModel:
+            return Decimal(str(self.fee.charge_one(*row, inverse=inverse)))
+        columns = (np.array([value]) for value in row)
+        return Decimal(str(float(self.fee.charge(*columns, inverse=inverse)[0])))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 import numpy as np
@@ -20,10 +20,17 @@ from execkit.simulator import model_arrays
 from execkit.venues.base import Quote
 
 _ROOM = 256
+_SIDE = {side: code for code, side in enumerate(SIDES)}
+_TYPE = {kind: code for code, kind in enumerate(TYPES)}
+_TIF = {tif: code for code, tif in enumerate(TIFS)}
 
 
 class PaperBook:
-    """Orders of one symbol against its tape, moved forward step by step."""
+    """Orders of one symbol against its tape, moved forward step by step.
+
+    While no order is live nothing can happen, so then only a cursor moves; the kernel runs through
+    what it missed when the next order is there.
+    """
 
     def __init__(
         self,
@@ -44,6 +51,12 @@ class PaperBook:
         self._own_of: dict[int, int] = {}
         self._groups: dict[str, int] = {}
         self._saved: st.Core | None = None
+        self._ts = self._market.tape.ts
+        self._on_bars = self._market.fidelity == "bars"
+        self._price_decimals = self.instrument.price_decimals
+        self._quantity_decimals = self.instrument.quantity_decimals
+        self._cursor = self._was_at = 0  # tape events that have run, or would have
+        self._quote: tuple[int, Quote | None] = (0, None)  # shown after that many events
         if position is not None:
             self.hold(position)
 
@@ -54,10 +67,10 @@ class PaperBook:
         return bool(s[st.LIVE] > 0 or s[st.AT_OWN] < s[st.N_OWN])
 
     def price(self, units: int) -> Decimal:
-        return Decimal(units).scaleb(-self.instrument.price_decimals)
+        return Decimal(units).scaleb(-self._price_decimals)
 
     def quantity(self, units: int) -> Decimal:
-        return Decimal(units).scaleb(-self.instrument.quantity_decimals)
+        return Decimal(units).scaleb(-self._quantity_decimals)
 
     def check(self, order: ExecutionOrder, sent_ns: int) -> None:
         """Raise `InvalidInput` for what the exchange would not take, and after the market's end."""
@@ -77,22 +90,20 @@ class PaperBook:
         self._make_room(own + 1)
         self._rows.append(row)
         self._own_of[row] = own
-        o, units = self._core.orders, self._units
-        o[:, own] = 0
-        o[st.SIDE, own], o[st.TYPE, own] = SIDES.index(order.side), TYPES.index(order.order_type)
-        o[st.TIF, own] = TIFS.index(order.time_in_force)
-        o[st.POST, own], o[st.REDUCE, own] = order.post_only, order.reduce_only
-        o[st.QTY, own] = o[st.REM, own] = units(order.quantity, self.instrument.quantity_decimals)
-        decimals = self.instrument.price_decimals
-        o[st.LIMIT, own] = units(order.price, decimals)
-        o[st.STOP, own] = units(order.stop_price, decimals)
-        o[[st.WATER, st.TRIG_TS, st.DONE_TS, st.ARRIVAL], own] = st.NONE
+        column, units, decimals = [0] * st.ORDER_COLUMNS, self._units, self._price_decimals
+        column[st.SIDE], column[st.TYPE] = _SIDE[order.side], _TYPE[order.order_type]
+        column[st.TIF] = _TIF[order.time_in_force]
+        column[st.POST], column[st.REDUCE] = order.post_only, order.reduce_only
+        column[st.QTY] = column[st.REM] = units(order.quantity, self._quantity_decimals)
+        column[st.LIMIT] = units(order.price, decimals)
+        column[st.STOP] = units(order.stop_price, decimals)
+        column[st.WATER] = column[st.TRIG_TS] = column[st.DONE_TS] = st.NONE
+        column[st.EXPIRY], column[st.ARRIVAL] = order.expire_ts_ns or 0, arrival_ns
+        column[st.OCO], column[st.NEXT] = self._join_group(own, order.oco_group)
+        self._core.orders[:, own] = column
         self._core.trail[own] = float(order.trail_bps or 0) / 1e4
-        self._join_group(own, order.oco_group)
-        o[st.EXPIRY, own] = order.expire_ts_ns or 0
         self._core.s[st.N_ORDERS] = own + 1
         self._own_event(arrival_ns, st.ARRIVE, own)
-        o[st.ARRIVAL, own] = arrival_ns
         if order.expire_ts_ns is not None:
             self._own_event(max(order.expire_ts_ns, arrival_ns), st.EXPIRE, own)
 
@@ -102,58 +113,74 @@ class PaperBook:
 
     def advance(self, until_ns: int, *, stop: bool) -> int | None:
         """Run up to `until_ns`; with `stop`, return the time of the first thing that happened."""
+        if not self.busy:
+            self._skip(until_ns)
+            return None
         self._core, _ = loop.run(self._core, self._market.tape, until_ns, stop=stop)
+        self._cursor = max(self._cursor, int(self._core.s[st.AT_TAPE]))
         n = int(self._core.s[st.N_LOG])
         return int(self._core.log[st.L_TS, n - 1]) if stop and n else None
+
+    def _skip(self, until_ns: int) -> None:
+        """Move on with no order live: on bars, events at `until_ns` itself are still to come."""
+        at, ts, last = self._cursor, self._ts, until_ns - self._on_bars
+        if at == len(ts) or ts[at] > last:
+            return
+        at += 1
+        if at < len(ts) and ts[at] <= last:
+            at = int(ts.searchsorted(last, side="right"))
+        self._cursor = at
 
     def remember(self) -> None:
         """Keep a copy, because another symbol may turn out to have news first."""
         self._saved = st.Core(*(array.copy() for array in self._core))
+        self._was_at = self._cursor
 
     def go_back_if_beyond(self, ts_ns: int) -> None:
         """Undo the last run if its news is later than `ts_ns`."""
         n = int(self._core.s[st.N_LOG])
         if self._saved is not None and n and self._core.log[st.L_TS, n - 1] > ts_ns:
-            self._core = self._saved
+            self._core, self._cursor = self._saved, self._was_at
         self._saved = None
 
-    def news(self) -> Iterator[tuple[int, int, np.ndarray]]:
+    def news(self) -> list[tuple[int, int, list[int]]]:
         """The log as (time, venue's row, entry), which is then empty. An order that filled whole
         needs no word of its own."""
-        entries = self._core.log[:, : int(self._core.s[st.N_LOG])].copy()
+        n = int(self._core.s[st.N_LOG])
+        if not n:
+            return []
         self._core.s[st.N_LOG] = 0
-        for entry in entries.T:
-            if entry[st.L_KIND] != st.K_END or entry[st.L_PRICE] != st.S_FILLED:
-                yield int(entry[st.L_TS]), self._rows[int(entry[st.L_ROW])], entry
+        return [
+            (entry[st.L_TS], self._rows[entry[st.L_ROW]], entry)
+            for entry in self._core.log[:, :n].T.tolist()
+            if entry[st.L_KIND] != st.K_END or entry[st.L_PRICE] != st.S_FILLED
+        ]
 
     def next_ns(self) -> int | None:
-        at = int(self._core.s[st.AT_TAPE])
-        return int(self._market.tape.ts[at]) if at < len(self._market.tape.ts) else None
+        return int(self._ts[self._cursor]) if self._cursor < len(self._ts) else None
 
     def last_ns(self) -> int | None:
         """When the last event has run; on bars a nanosecond later, for own events at one time run
         before the market there. That is also the last time at which an order can be sent."""
-        ts = self._market.tape.ts
-        return int(ts[-1]) + (self._market.fidelity == "bars") if len(ts) else None
+        return int(self._ts[-1]) + self._on_bars if len(self._ts) else None
 
     def hold(self, position: Decimal) -> None:
         """What reduce_only orders may reduce from here on."""
-        self._core.s[st.POSITION] = self._units(position, self.instrument.quantity_decimals)
+        self._core.s[st.POSITION] = self._units(position, self._quantity_decimals)
 
     def quote(self, now_ns: int) -> Quote | None:
         """The newest event that has run. The open of a bar that begins now is not yet known: an
         order that arrives now takes that open and cannot be measured against it."""
-        at_tape = int(self._core.s[st.AT_TAPE])
-        tape = self._market.tape
-        if at_tape and tape.kind[at_tape - 1] == st.OPEN and tape.ts[at_tape - 1] == now_ns:
-            at_tape -= 1
-        if at_tape == 0:
-            return None
-        r = self._reference
-        at = int(np.searchsorted(r.ts_ns, tape.ts[at_tape - 1], side="right")) - 1
-        if r.on_bars:
-            at = at_tape - 1  # the reference has a row for each event of the tape
-        return self._shown(at) if at >= 0 else None
+        at_tape = self._cursor
+        if self._on_bars and at_tape:
+            opens = self._market.tape.kind[at_tape - 1] == st.OPEN
+            at_tape -= bool(opens and self._ts[at_tape - 1] == now_ns)
+        if at_tape != self._quote[0]:
+            at = at_tape - 1  # on bars the reference has a row for each event of the tape
+            if not self._on_bars:
+                at = int(self._reference.ts_ns.searchsorted(self._ts[at_tape - 1], "right")) - 1
+            self._quote = at_tape, self._shown(at) if at >= 0 else None
+        return self._quote[1]
 
     def seen(self, moments_ns: Sequence[int], now_ns: int) -> list[Quote]:
         """The quotes known at each moment up to now, and the newest one; each once, in order."""
@@ -179,17 +206,16 @@ class PaperBook:
     def _units(value: Decimal | None, decimals: int) -> int:
         return 0 if value is None else int(value.scaleb(decimals))
 
-    def _join_group(self, own: int, name: str) -> None:
-        o = self._core.orders
-        o[st.OCO, own], o[st.NEXT, own] = -1, -1
+    def _join_group(self, own: int, name: str) -> tuple[int, int]:
+        """The OCO group's number and the member that came before, -1 where there is none."""
         if not name:
-            return
+            return -1, -1
         group = self._groups.setdefault(name, len(self._groups))
         if group >= self._core.groups.shape[1]:
             self._core = st.grow(self._core, groups=2 * self._core.groups.shape[1])
-        o[st.OCO, own] = group
-        o[st.NEXT, own] = self._core.groups[0, group]
+        before = int(self._core.groups[0, group])
         self._core.groups[0, group] = own
+        return group, before
 
     def _make_room(self, orders: int) -> None:
         have = self._core.orders.shape[1]
@@ -206,11 +232,11 @@ class PaperBook:
         n, at = int(core.s[st.N_OWN]), int(core.s[st.AT_OWN])
         if n == core.own.shape[1]:
             core = self._core = st.grow(core, own=2 * n)
-        waiting = core.own[:, at:n]
         key = (ts, kind, own)
         place = n
-        while place > at and tuple(waiting[:, place - 1 - at]) > key:
+        while place > at and tuple(core.own[:, place - 1]) > key:
             place -= 1
-        core.own[:, place + 1 : n + 1] = core.own[:, place:n].copy()
+        if place < n:
+            core.own[:, place + 1 : n + 1] = core.own[:, place:n].copy()
         core.own[:, place] = key
         core.s[st.N_OWN] = n + 1
