@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from execkit import __version__, cli_simulate
+from execkit import __version__, cli_bench, cli_simulate
 from execkit.cli_parts import (
     Interrupted,
     Json,
@@ -44,6 +44,7 @@ data = typer.Typer(help="Market data: check it, import it.", no_args_is_help=Tru
 store = typer.Typer(help="The DuckDB store of a desk: rebuild, check, query.", no_args_is_help=True)
 app.add_typer(data, name="data")
 app.add_typer(store, name="store")
+app.add_typer(cli_bench.bench, name="bench")
 app.command()(cli_simulate.simulate)
 
 DeskPath = Annotated[Path, typer.Argument(help="Desk directory, with journal and store.")]

@@ -37,8 +37,8 @@ LAYERS = (
     "monitor driver frames account bookkeeping signals protection gate emergency",
     "engine",
     "desk",
-    "runner demo",
-    "cli cli_parts cli_simulate",
+    "runner demo bench",
+    "cli cli_parts cli_simulate cli_bench",
 )
 RANK = {name: row for row, names in enumerate(LAYERS) for name in names.split()}
 
@@ -66,7 +66,8 @@ HOMES = {
     "plotly": r"dashboards/.*",
     "ipywidgets": r"dashboards/.*",
     "anywidget": r"dashboards/.*",
-    "numba": r"kernels|book|simulator|matching.*|market|rebuild|models/.*|metrics/.*",
+    "numba": r"kernels|book|simulator|matching.*|market|rebuild|models/.*|metrics/.*"
+    r"|bench/peers/.*",
     "papermill": r"cli|runner",
     "nbformat": r"cli|runner",
 }
@@ -355,7 +356,7 @@ def test_broad_excepts_say_why(name: str) -> None:
 
 @each()
 def test_no_module_prints_except_the_command_line(name: str) -> None:
-    if name in ("cli", "cli_parts", "demo"):
+    if name in ("cli", "cli_parts", "cli_bench", "demo"):
         return
     calls = [
         node.lineno

@@ -1,0 +1,74 @@
+"""W3 in execkit: the same orders as a table, against depth and prints as one feed.
+
+`part` "market": the raw columns become a `MarketData`. "first": a run on a fresh one, whatever it
+has to index included. "further": runs on the same one. "all": market and first run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import execkit as ek
+from execkit.bench import markets
+
+ENGINE = f"execkit {ek.__version__}"
+ORDERS = ("ts_ns", "buy", "price", "quantity", "cancel_ts_ns")
+
+
+def prepare(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+    tape = markets.load(folder, markets.TAPE)
+    state = {
+        "tape": tape,
+        "market": markets.book_market(tape),
+        "orders": markets.orders(markets.load(folder / options["orders"], ORDERS), "limit"),
+        "latency": ek.LatencyModel(
+            entry_ns=options["latency_ns"],
+            cancel_ns=options["latency_ns"],
+            response_ns=options["latency_ns"],
+        ),
+        "fee": ek.FeeModel(maker_bps=-1, taker_bps=4),
+        "part": options["part"],
+    }
+    if state["part"] == "further":
+        simulated(state)
+    return state
+
+
+def fresh(market: ek.MarketData) -> ek.MarketData:
+    """The same columns in a new object, so that nothing that was kept beside the old one helps."""
+    return ek.MarketData(
+        depth=market.depth,
+        prints=market.prints,
+        instruments=dict(market.instruments),
+        shared_seq=True,
+    )
+
+
+def simulated(state: dict[str, Any]) -> ek.SimulationResult:
+    result = ek.simulate(
+        state["orders"],
+        state["market"],
+        fee=state["fee"],
+        latency=state["latency"],
+        progress=False,
+    )
+    state["fills"] = result.fills
+    return result
+
+
+def work(state: dict[str, Any]) -> Any:
+    if state["part"] in ("market", "all"):
+        state["market"] = markets.book_market(state["tape"])
+    if state["part"] == "first":
+        state["market"] = fresh(state["market"])
+    return None if state["part"] == "market" else simulated(state)
+
+
+def answers(state: dict[str, Any], result: Any) -> dict[str, float]:
+    if result is None:
+        return {"rows": len(state["tape"]["ts_ns"])}
+    rows = np.flatnonzero(result.orders["filled_quantity"].to_numpy() > 0)
+    return {"fills": len(state["fills"]), "filled": len(rows), "rows": rows.sum()}
