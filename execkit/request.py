@@ -9,7 +9,7 @@ import numpy as np
 
 from execkit.matching.reference_price import ReferencePrices
 from execkit.matching.tape import SymbolTape
-from execkit.models.base import FeeLike, LatencyLike
+from execkit.models.base import FeeLike, ImpactLike, LatencyLike
 from execkit.order_table import OrderTable
 
 
@@ -44,3 +44,4 @@ class Request:
     latency: LatencyLike
     seed: int
     start: Mapping[str, float]
+    impact: ImpactLike | None = None

@@ -44,7 +44,8 @@ class SimulationResult:
         nothing filled), arrival_ts_ns, triggered_ts_ns, done_ts_ns (NA if it did not happen), and
         decision_price and arrival_price: the mid at decision and at arrival at the venue (on bars
         and prints the last price), NaN if none was known.
-    fills : columns of DESIGN section 5, in order of time.
+    fills : columns of DESIGN section 5, in order of time, and impact_cost if impact was assumed (in
+        the settlement currency, >= 0, part of the price).
     positions : after each fill: quantity (signed), average_price, realised_pnl (so far, without
         fees), unrealised_pnl at the mid of that moment. equity : by settlement currency, from 0.
     ambiguous : cases where one bar reached two orders and only the intrabar policy decided.
@@ -154,6 +155,8 @@ class SimulationResult:
         frame["fee_currency"] = words(codes, currencies)
         frame["venue_ts_ns"] = c.fill_ts
         frame["local_ts_ns"] = c.fill_ts + self._delay("response", row, c.fill_ts)
+        if c.impact_cost is not None:
+            frame["impact_cost"] = c.impact_cost
         return frame
 
     @cached_property
@@ -218,6 +221,7 @@ class SimulationResult:
             "fill": asdict(self.model),
             "fee": params_of(self.request.fee),
             "latency": params_of(self.request.latency),
+            "impact": params_of(self.request.impact),
             "seed": self.request.seed,
             "fidelity": self._fidelity(),
             "ambiguous": self.ambiguous,
@@ -273,7 +277,8 @@ class SimulationResult:
             f"<tr><th style='text-align:left'>{escape(str(k))}</th><td>{escape(str(v))}</td></tr>"
             for k, v in self.summary().items()
         )
-        caveat = f"Orders did not move this market; see execkit.models.{note}"
+        moved = "moved only their own later fills in" if self.request.impact else "did not move"
+        caveat = f"Orders {moved} this market; see execkit.models.{note}"
         return f"<table>{rows}</table><p>{caveat}</p>"
 
     # ------------------------------------------------------------------ parts

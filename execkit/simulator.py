@@ -20,11 +20,12 @@ from execkit.matching.outcome import Columns, Found
 from execkit.matching.reference_price import reference_prices
 from execkit.matching.tape import SymbolTape, TapeSource, build_tape, check_volume
 from execkit.metrics.markouts import HORIZONS_NS
-from execkit.models.base import FeeLike, LatencyLike
+from execkit.models.base import FeeLike, ImpactLike, LatencyLike
 from execkit.models.fee import FeeModel
 from execkit.models.fill import FillModel, QueueModel, fill_model
 from execkit.models.latency import LatencyModel
 from execkit.order_table import GIVEN, OrderTable, read_orders
+from execkit.pressure import moved
 from execkit.request import Part, Request
 from execkit.results import NOT_TAKEN, SimulationResult
 
@@ -38,6 +39,7 @@ def simulate(
     *,
     fee: FeeLike | None = None,
     latency: LatencyLike | None = None,
+    impact: ImpactLike | None = None,
     seed: int = 0,
     fidelity: str | Mapping[str, str] = "auto",
     initial_positions: Mapping[str, float] | None = None,
@@ -57,6 +59,8 @@ def simulate(
     fee : default no fees. latency : default none; see `execkit.models.latency`. An order that the
         venue does not take (`InterpolatedLatency`) is REJECTED (not_taken) when we are told, and a
         cancel that it does not take has not happened. seed : of the latency's draws.
+    impact : default none; see `execkit.models.impact` and, for what it does to fills,
+        `execkit.pressure`. Fills then have `impact_cost`.
     initial_positions : signed quantity held at the start, by symbol; matters to reduce_only.
     run_id : name of the run in the store; a random one if left out.
     progress : True shows a bar per symbol; None shows it for more than 50,000 orders.
@@ -70,10 +74,11 @@ def simulate(
     ------
     InvalidInput : the first bad row, its field and value; nothing is simulated.
 
-    When it lies: see the end of `execkit.models`. Orders do not move the market.
+    When it lies: see the end of `execkit.models`. Orders do not move the market that they are
+    matched in; `impact` only makes later fills of a parent dearer.
     """
     model = fill_model(fill)
-    _check_types(market, fee, latency, seed)
+    _check_types(market, fee, latency, impact, seed)
     table = read_orders(orders, market.symbols)
     start = _positions(initial_positions or {}, market)
     delays = latency or LatencyModel()
@@ -91,17 +96,21 @@ def simulate(
         latency=delays,
         seed=seed,
         start=start,
+        impact=impact,
     )
     show = len(table) > 50_000 if progress is None else bool(progress)
     return run_request(request, model, show=show)
 
 
-def _check_types(market: object, fee: object, latency: object, seed: object) -> None:
+def _check_types(
+    market: object, fee: object, latency: object, impact: object, seed: object
+) -> None:
     """The arguments are what their names say, before any of them is used."""
     wanted = (
         ("market", market, (MarketData, TapeSource), "pass a MarketData: MarketData.load(path)"),
         ("fee", fee, (FeeLike, type(None)), "pass a FeeModel(taker_bps=...)"),
         ("latency", latency, (LatencyLike, type(None)), "pass a LatencyModel(entry_ns=...)"),
+        ("impact", impact, (ImpactLike, type(None)), "pass a SquareRootImpact(...)"),
         ("seed", seed, int, "pass a whole number"),
     )
     for name, value, kind, fix in wanted:
@@ -126,6 +135,8 @@ def run_request(request: Request, model: FillModel, *, show: bool = False) -> Si
     columns = columns.finish()
     if any(part.market.pieces is not None for part in request.parts):
         request = replace(request, parts=_looked_up(request, columns))
+    if request.impact is not None:
+        columns = moved(request, columns, request.impact)
     return SimulationResult(request=request, model=model, columns=columns)
 
 
@@ -134,8 +145,11 @@ def _looked_up(request: Request, columns: Columns) -> list[Part]:
     table, parts = request.table, []
     for code, part in enumerate(request.parts):
         own = columns.fill_ts[table.symbol[columns.fill_row] == code]
+        rows = np.flatnonzero(table.symbol == code)
+        decided = table.ts_ns[rows]
         moments = [own + horizon for horizon in HORIZONS_NS]
-        moments += [columns.fill_ts, table.ts_ns[part.rows], request.arrival[part.rows]]
+        moments += [columns.fill_ts, decided, request.arrival[part.rows]]
+        moments.append(decided - request.latency.delay("feed", rows, request.seed, decided))
         at = np.concatenate(moments)
         parts.append(replace(part, reference=stream.reference_at(part.market, at)))
     return parts

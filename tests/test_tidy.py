@@ -30,7 +30,7 @@ LAYERS = (
     "timeframes config chain",
     "book tables instruments rebuild checks combine market",
     "sources models valuation positions snapshot limits risk order_table metrics",
-    "journal lifecycle records recovery venues matching scan request profit "
+    "journal lifecycle records recovery venues matching scan request profit pressure "
     "simulator results algos sample toy "
     "store schema ingest ingest_sql storefile storedb storesim storesql",
     "dashboards outlets tasks orders realism",

@@ -69,6 +69,7 @@ class Columns:
     fill_quantity: np.ndarray
     fill_maker: np.ndarray
     ambiguous: int = 0
+    impact_cost: np.ndarray | None = None
     parts: list[tuple[np.ndarray, ...]] = field(default_factory=list)
 
     @classmethod

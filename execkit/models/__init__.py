@@ -179,6 +179,12 @@ from execkit.models.checks import (
 )
 from execkit.models.fee import FeeModel, FeeTier
 from execkit.models.fill import OPTIMISTIC, PESSIMISTIC, QUEUE, FillModel, fill_model
+from execkit.models.impact import (
+    ExponentialDecay,
+    PowerDecay,
+    PropagatorImpact,
+    SquareRootImpact,
+)
 from execkit.models.latency import (
     EmpiricalLatency,
     InterpolatedLatency,
@@ -191,6 +197,7 @@ __all__ = [
     "PESSIMISTIC",
     "QUEUE",
     "EmpiricalLatency",
+    "ExponentialDecay",
     "FeeLike",
     "FeeModel",
     "FeeTier",
@@ -200,6 +207,9 @@ __all__ = [
     "LatencyLike",
     "LatencyModel",
     "PerHourLatency",
+    "PowerDecay",
+    "PropagatorImpact",
+    "SquareRootImpact",
     "check_fee_model",
     "check_fill_model",
     "check_impact_model",
