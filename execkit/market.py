@@ -342,6 +342,16 @@ class MarketData:
         units = units_of(self.instruments[name])
         return Book(name, int(ts_ns), *rebuild.book_sides(depth.cut(slice(0, rows)), units))
 
+    def aligned(self, symbols: str | Iterable[str] | None = None) -> MarketData:
+        """The same market, its depth brought up to date by the quotes between two messages.
+
+        `symbols` None takes all that have both tables; see `execkit.align` for the rules.
+        """
+        from execkit.align import aligned
+
+        wanted = [symbols] if isinstance(symbols, str) else symbols
+        return aligned(self, None if wanted is None else [self._known(s) for s in wanted])
+
     # ---------------------------------------------------------------- keeping, showing
 
     def to_parquet(self, folder: str | Path) -> Path:

@@ -28,7 +28,7 @@ LAYERS = (
     "words kernels clock",
     "domain",
     "timeframes config chain",
-    "book tables instruments rebuild checks combine market",
+    "book tables instruments rebuild checks combine align market",
     "sources models valuation positions snapshot limits risk order_table metrics",
     "journal lifecycle records recovery venues matching scan request profit pressure "
     "simulator results algos sample toy "
