@@ -1,4 +1,4 @@
-"""Positions and equity of a simulation, from its fills."""
+"""Positions, funding and equity of a simulation, from its fills."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import pandas as pd
 
 from execkit.matching.fold import fold
 from execkit.matching.outcome import Columns
+from execkit.models.funding import FundingRates
 from execkit.request import Part, Request
 
 _END = np.iinfo(np.int64).max
+FUNDING = ("ts_ns", "symbol", "rate", "mark", "mark_source", "quantity", "cost", "currency")
 
 
 def positions(request: Request, columns: Columns) -> pd.DataFrame:
@@ -46,31 +48,86 @@ def positions(request: Request, columns: Columns) -> pd.DataFrame:
     return frame.sort_values("fill_id", kind="stable", ignore_index=True)
 
 
-def equity(request: Request, held: pd.DataFrame, fees: np.ndarray) -> pd.DataFrame:
-    """Profit after each fill, and at the end of the data, by settlement currency, from 0.
+def funding(request: Request, held: pd.DataFrame) -> pd.DataFrame:
+    """What positions paid in funding: one row a symbol and stamp at which something was held.
 
-    equity = realised + unrealised - fees = cash + position_value, where position_value is the
-    unrealised profit; drawdown = highest equity so far (at least 0) less equity. All in `currency`.
-    Between fills a position may have been worth more or less. `held` as from `positions`; fees of
-    each fill in the settlement currency.
+    ts_ns, symbol, rate, mark, mark_source ("given" by the funding table, or the "reference" price
+    known at the stamp, or "missing": then mark and cost are NaN), quantity (signed), cost (positive
+    = paid, negative = received) in `currency`. The position is what the fills strictly before the
+    stamp left (`held` as from `positions`); stamps count from the first order's decision to the end
+    of the data. Instruments of kind spot pay none.
     """
-    names = ["ts_ns", "currency", "cash", "position_value", "fees", "equity", "drawdown"]
-    parts = [pd.DataFrame(columns=names)] if len(held) == 0 else []
-    for currency, own in held.groupby("currency", sort=True):
-        symbols = [str(s) for s in own["symbol"].unique()]
+    table, parts = request.table, []
+    for code, symbol in enumerate(table.symbols):
+        part, rates = request.parts[code], request.funding.get(symbol)
+        instrument = part.market.instrument
+        if rates is None or instrument.kind == "spot":
+            continue
+        own = held[held["symbol"] == symbol]
+        quantity = np.append(request.start.get(symbol, 0.0), own["quantity"].to_numpy())
+        quantity = quantity[np.searchsorted(own["ts_ns"].to_numpy(), rates.ts_ns, side="left")]
+        span = (rates.ts_ns > table.ts_ns[0]) & (rates.ts_ns <= _end_of(part))
+        due = np.flatnonzero(span & (quantity != 0))
+        ts, given = rates.ts_ns[due], rates.mark[due]
+        mark = np.where(np.isnan(given), part.reference.mid_at(ts), given)
+        chosen = FundingRates(ts, rates.rate[due], mark)
+        source = np.where(np.isnan(mark), 2, np.isnan(given))
+        size, inverse = float(instrument.contract_size), instrument.is_inverse
+        rows: dict[str, Any] = {
+            "ts_ns": ts,
+            "symbol": words(np.full(len(due), code), table.symbols),
+            "rate": chosen.rate,
+            "mark": mark,
+            "mark_source": words(source, ("given", "reference", "missing")),
+            "quantity": quantity[due],
+            "cost": chosen.cost(quantity[due], size, inverse=inverse),
+            "currency": instrument.settle or ("base" if inverse else "quote"),
+        }
+        parts.append(pd.DataFrame(rows))
+    if not parts:
+        return pd.DataFrame(columns=FUNDING)
+    return pd.concat(parts, ignore_index=True).sort_values(
+        "ts_ns", kind="stable", ignore_index=True
+    )
+
+
+def equity(
+    request: Request, held: pd.DataFrame, fees: np.ndarray, paid: pd.DataFrame
+) -> pd.DataFrame:
+    """Profit after each fill and each funding stamp, and at the end of the data, by settlement
+    currency, from 0.
+
+    equity = realised + unrealised - fees - funding = cash + position_value, where position_value is
+    the unrealised profit; drawdown = highest equity so far (at least 0) less equity. All in
+    `currency`; fees and funding are sums so far. Between the rows a position may have been worth
+    more or less. `held` as from `positions`, `paid` as from `funding`; fees of each fill in the
+    settlement currency. From a funding without a known mark on, funding and equity are NaN.
+    """
+    names = ["ts_ns", "currency", "cash", "position_value", "fees", "funding", "equity", "drawdown"]
+    parts = [pd.DataFrame(columns=names)] if len(held) == len(paid) == 0 else []
+    for currency in sorted({*held["currency"], *paid["currency"]}):
+        own, due = held[held["currency"] == currency], paid[paid["currency"] == currency]
+        symbols = dict.fromkeys([*own["symbol"].astype(str), *due["symbol"].astype(str)])
         market = {s: request.parts[request.table.symbols.index(s)] for s in symbols}
-        end = max(int(part.market.tape.ts[-1]) for part in market.values())
-        at = np.append(own["fill_id"].to_numpy(), _END)
-        ts = np.append(own["ts_ns"].to_numpy(), end)
-        paid = np.cumsum(np.append(fees[at[:-1]], 0.0))
+        end = max(_end_of(part) for part in market.values())
+        ids, fill_ts = own["fill_id"].to_numpy(np.int64), own["ts_ns"].to_numpy(np.int64)
+        stamps = due["ts_ns"].to_numpy(np.int64)
+        before = np.searchsorted(held["ts_ns"].to_numpy(np.int64), stamps, side="left") - 1
+        at, ts = np.concatenate([before, ids]), np.concatenate([stamps, fill_ts])
+        order = np.argsort(ts, kind="stable")  # a stamp comes before the fills of its moment
+        at, ts = np.append(at[order], _END), np.append(ts[order], end)
+        cost = np.concatenate([due["cost"].to_numpy(float), np.zeros(len(ids))])[order]
+        funded = np.cumsum(np.append(cost, 0.0))
+        charged = np.append(0.0, np.cumsum(fees[ids]))[np.searchsorted(ids, at, side="right")]
         known = np.append(ts[:-1], end + 1)  # a bar's close is known once the bar is over
         realised, value = np.zeros(len(ts)), np.zeros(len(ts))
         for symbol, part in market.items():
             gain, open_pnl = _worth(part, own[own["symbol"] == symbol], at, known)
             realised, value = realised + gain, value + open_pnl
-        worth = realised - paid + value
+        cash = realised - charged - funded
+        worth = cash + value
         peak = np.maximum.accumulate(np.maximum(worth, 0.0))
-        series = (ts, currency, realised - paid, value, paid, worth, peak - worth)
+        series = (ts, currency, cash, value, charged, funded, worth, peak - worth)
         parts.append(pd.DataFrame(dict(zip(names, series, strict=True))))
     return pd.concat(parts, ignore_index=True)
 
@@ -83,7 +140,8 @@ def _worth(
     seen = np.maximum(index, 0)
 
     def after(name: str) -> np.ndarray:
-        return np.where(index >= 0, held[name].to_numpy()[seen], 0.0)
+        values = held[name].to_numpy(float)
+        return np.where(index >= 0, values[seen] if len(values) else 0.0, 0.0)
 
     return after("realised_pnl"), _open_pnl(part, after("quantity"), after("average_price"), ts)
 
@@ -102,3 +160,8 @@ def words(codes: np.ndarray, words: Any) -> Any:
     place = np.array([unique.index(str(w)) for w in words], dtype=np.int32)
     index = place[np.asarray(codes, dtype=np.int64)]
     return pd.Categorical.from_codes(index, pd.Index(unique, dtype=str))
+
+
+def _end_of(part: Part) -> int:
+    """Last event of the symbol's data."""
+    return int(part.market.tape.ts[-1])

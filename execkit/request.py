@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from execkit.matching.reference_price import ReferencePrices
 from execkit.matching.tape import SymbolTape
 from execkit.models.base import FeeLike, ImpactLike, LatencyLike
+from execkit.models.funding import FundingRates
 from execkit.order_table import OrderTable
 
 
@@ -45,3 +46,4 @@ class Request:
     seed: int
     start: Mapping[str, float]
     impact: ImpactLike | None = None
+    funding: Mapping[str, FundingRates] = field(default_factory=dict)

@@ -48,6 +48,7 @@ class SimulationResult:
         the settlement currency, >= 0, part of the price).
     positions : after each fill: quantity (signed), average_price, realised_pnl (so far, without
         fees), unrealised_pnl at the mid of that moment. equity : by settlement currency, from 0.
+    funding : what positions paid or received at each stamp of the market's funding table.
     ambiguous : cases where one bar reached two orders and only the intrabar policy decided.
     """
 
@@ -164,9 +165,22 @@ class SimulationResult:
         return profit.positions(self.request, self.columns)
 
     @cached_property
+    def funding(self) -> pd.DataFrame:
+        return profit.funding(self.request, self.positions)
+
+    @cached_property
     def equity(self) -> pd.DataFrame:
         fees, _, _ = self._fees(self.request.fee.in_settlement())
-        return profit.equity(self.request, self.positions, fees)
+        return profit.equity(self.request, self.positions, fees, self.funding)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the market held and this run left out."""
+        return [
+            f"funding of {s} ignored: its instrument is spot; name it as linear or inverse"
+            for s in self.request.funding
+            if self._part(s).market.instrument.kind == "spot"
+        ]
 
     def slippage(self) -> pd.DataFrame:
         """One row an order: the store's `slippage` view over this run alone."""
@@ -246,6 +260,7 @@ class SimulationResult:
             "status": {s: int(n) for s, n in self.orders["status"].value_counts().items() if n},
             "ambiguous": self.ambiguous,
             "assumed_free": self._assumed_free(),
+            "notes": self.notes,
         }
 
     def _assumed_free(self) -> list[str]:

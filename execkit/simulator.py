@@ -23,6 +23,7 @@ from execkit.metrics.markouts import HORIZONS_NS
 from execkit.models.base import FeeLike, ImpactLike, LatencyLike
 from execkit.models.fee import FeeModel
 from execkit.models.fill import FillModel, QueueModel, fill_model
+from execkit.models.funding import funding_rates
 from execkit.models.latency import LatencyModel
 from execkit.order_table import GIVEN, OrderTable, read_orders
 from execkit.pressure import moved
@@ -97,6 +98,7 @@ def simulate(
         seed=seed,
         start=start,
         impact=impact,
+        funding=funding_rates(market, table.symbols),
     )
     show = len(table) > 50_000 if progress is None else bool(progress)
     return run_request(request, model, show=show)
