@@ -1,4 +1,4 @@
-"""`kernel` and `entry`: compiled functions whose cache on disk knows all its sources.
+"""`kernel`, `entry` and `maker`: compiled functions whose cache on disk knows all its sources.
 
 numba looks only at the file of a function to decide whether its cached machine code is fresh. A
 kernel that calls one in another file would go on with the old code of the other, and with arrays
@@ -22,13 +22,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 def kernel(function: F) -> F:
     """Compile on first call by another kernel, without the GIL, and keep the code on disk.
 
-    Python cannot call it: the wrapper for that takes as long to compile as the function.
+    Python cannot call it: the wrapper for that takes as long to compile as the function. It makes
+    no arrays and calls no `maker`, so nobody counts references: with counting, each call touches
+    the counter of every array that it is handed, which costs far more than what a kernel does.
     """
-    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    return _compiled(function, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def entry(function: F) -> F:
     """A `kernel` that Python calls."""
+    return _compiled(function, _nrt=False, no_cfunc_wrapper=True)
+
+
+def maker(function: F) -> F:
+    """An `entry` that makes arrays, for work that is called seldom."""
     return _compiled(function, no_cfunc_wrapper=True)
 
 

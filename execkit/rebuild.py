@@ -11,7 +11,7 @@ import numpy as np
 
 from execkit.book import BID, set_level
 from execkit.instruments import Units
-from execkit.kernels import entry, kernel
+from execkit.kernels import maker
 from execkit.tables import Table
 
 
@@ -75,7 +75,7 @@ def _keys(depth: Table, units: Units) -> tuple[np.ndarray, np.ndarray]:
     return keys, units.quantities(depth["quantity"])
 
 
-@kernel
+@maker
 def _grown(array: np.ndarray, n: int) -> np.ndarray:
     """The same array with room for one more level beyond `n`."""
     if n + 1 < len(array):
@@ -85,7 +85,7 @@ def _grown(array: np.ndarray, n: int) -> np.ndarray:
     return bigger
 
 
-@entry
+@maker
 def _play(
     starts: np.ndarray,
     ends: np.ndarray,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from execkit.kernels import entry
+from execkit.kernels import maker
 
 
-@entry
+@maker
 def fold(
     signed: np.ndarray, price: np.ndarray, size: float, inverse: bool, start: int, cost: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

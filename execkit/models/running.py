@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from execkit.kernels import entry
+from execkit.kernels import maker
 
 
-@entry
+@maker
 def earlier(parent: np.ndarray, ts_ns: np.ndarray, add: np.ndarray, rate: float) -> np.ndarray:
     """Of each row, the sum of `add` over the rows of its parent at earlier stamps, each times
     exp(-rate * ns since). Rows sorted by parent and then time; each parent starts from 0, so what
