@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from math import isfinite
 
 from execkit.clock import Clock
 from execkit.domain import ExecutionOrder, Instrument
@@ -17,7 +16,7 @@ from execkit.valuation import Valuation
 from execkit.venues.base import Quote, Venue
 from execkit.words import ZERO, Number, Side, positive
 
-_ONE, _TWO = Decimal(1), Decimal(2)
+_ONE = Decimal(1)
 # What 100,000 is a sensible account of: currencies of the world and coins pegged to them.
 _MONEY = frozenset(
     {"USD", "USDT", "USDC", "USDS", "USDE", "USDP", "FDUSD", "BUSD", "TUSD", "PYUSD", "DAI"}
@@ -26,21 +25,13 @@ _MONEY = frozenset(
 
 
 def mid_of(quote: Quote | None) -> Decimal | None:
-    """Exact mid of an uncrossed book, the last price where there is no book, else None."""
-    if quote is None:
-        return None
-    if quote.bid < quote.ask:
-        return (Decimal(repr(float(quote.bid))) + Decimal(repr(float(quote.ask)))) / _TWO
-    return Decimal(repr(float(quote.mid))) if isfinite(quote.mid) else None
+    """See `Quote.exact_mid`."""
+    return None if quote is None else quote.exact_mid
 
 
 def reference_of(quote: Quote | None) -> Decimal | None:
-    """The mid, or else the last price, or else the one side that is shown."""
-    mid = mid_of(quote)
-    if mid is not None or quote is None:
-        return mid
-    shown = (x for x in (quote.last, quote.bid, quote.ask) if isfinite(x) and x > 0)
-    return next((Decimal(repr(float(x))) for x in shown), None)
+    """See `Quote.reference`."""
+    return None if quote is None else quote.reference
 
 
 class Account:

@@ -159,7 +159,8 @@ def fit(order: ExecutionOrder, instrument: Instrument, reference: Decimal | None
         order.price = instrument.quantize_price(order.price, order.side)
     if order.stop_price is not None:
         order.stop_price = instrument.quantize_price(order.stop_price, order.side, trigger=True)
-    instrument.check(order.quantity, None)
     worth = order.price or order.stop_price or reference
+    on_tick = None
     if not order.reduce_only and worth is not None:
-        instrument.check(order.quantity, worth - worth % instrument.tick_size)
+        on_tick = worth - worth % instrument.tick_size
+    instrument.check(order.quantity, on_tick)

@@ -30,6 +30,7 @@ from execkit.venues.base import ReplayVenue, Venue, VenueUpdate
 _log = logging.getLogger(__name__)
 
 END = 2**62  # later than any time
+_TURN = 256  # steps of a replay after which other tasks of the event loop have their turn
 OnTime = Callable[[int], object]
 
 
@@ -111,11 +112,12 @@ class Driver:
 
     async def _pump(self) -> bool:
         """Write until nothing is due and no task is running."""
-        worked = False
-        await self.tasks.settle()
-        while self._write():
-            worked = True
-            await self.tasks.settle()
+        worked, idle = False, self.tasks.idle
+        while not idle or self._write():
+            worked = worked or idle
+            if not self.tasks.idle:
+                await self.tasks.settle()
+            idle = True
         return worked
 
     def _next_due(self, *, timers: bool = True) -> int:
@@ -158,9 +160,12 @@ class Driver:
         every_ns: int,
         stop: Callable[[], bool] | None,
     ) -> None:
-        call_ns = 0
+        call_ns = steps = 0
         await self._pump()
         while not (stop and stop()):
+            steps += 1
+            if steps % _TURN == 0:
+                await asyncio.sleep(0)
             now_ns, market = clock.now_ns(), self.next_market_ns()
             horizon = end
             if len(self.paper) > 1:
@@ -173,7 +178,7 @@ class Driver:
             if on_time and market <= reached and reached >= call_ns:
                 call_ns, worked = reached + every_ns, True
                 answer = on_time(clock.now_ns())
-                if inspect.isawaitable(answer):
+                if answer is not None and inspect.isawaitable(answer):
                     await answer
                 await self._pump()
             if reached >= end and not worked:

@@ -148,12 +148,14 @@ def _text(number: Decimal) -> str:
 
 def live_limits(order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits) -> Refused | None:
     """Money is real only under limits that somebody set on purpose."""
+    if order.mode is not ExecutionMode.LIVE or at.reduces(order):
+        return None
     missing = [
         name for name in LIVE_REQUIRED if name not in limits.given or getattr(limits, name) is None
     ]
     if not at.equity_given:
         missing.append("starting_equity")
-    if order.mode is not ExecutionMode.LIVE or not missing or at.reduces(order):
+    if not missing:
         return None
     names = ", ".join(missing)
     return Refused(code="live_limits_missing", message=f"live needs these set explicitly: {names}")
@@ -176,17 +178,18 @@ def circuit_breaker(
 def reference_price(
     order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits
 ) -> Refused | None:
-    if at.reduces(order):
-        return None
     if at.reference_price is None or at.reference_price <= 0:
+        if at.reduces(order):
+            return None
         return Refused(
             code="no_reference_price",
             message=f"no price of {order.symbol} is known at {order.venue or 'the venue'} yet; "
             "let its market data arrive first",
         )
-    age = Decimal(at.quote_age_ns) / NS_PER_S
-    if limits.max_quote_age_s is not None and age > Decimal(str(limits.max_quote_age_s)):
-        limit = Decimal(str(limits.max_quote_age_s))
+    if limits.max_quote_age_s is None or at.reduces(order):
+        return None
+    age, limit = Decimal(at.quote_age_ns) / NS_PER_S, Decimal(str(limits.max_quote_age_s))
+    if age > limit:
         message = f"the price of {order.symbol} is {_text(age)} s old, the limit is {limit}"
         return Refused(code="stale_price", message=message, observed=age, limit=limit, unit="s")
     return None
@@ -236,14 +239,14 @@ def order_quantity(
 def order_notional(
     order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits
 ) -> Refused | None:
-    if at.reduces(order):
+    if limits.max_order_notional is None or at.reduces(order):
         return None
     size = at.notional_of(order, order.quantity)
     return _above("max_order_notional", "the order", size, limits.max_order_notional, at.unit)
 
 
 def open_orders(order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits) -> Refused | None:
-    if at.reduces(order):
+    if limits.max_open_orders is None or at.reduces(order):
         return None
     return _above(
         "max_open_orders", "open orders", at.open_orders + 1, limits.max_open_orders, "orders"
@@ -251,16 +254,18 @@ def open_orders(order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits) 
 
 
 def positions(order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits) -> Refused | None:
-    if at.reduces(order):
+    if limits.max_positions is None:
         return None
     count = len(at.symbols_at_risk | {(order.venue, order.symbol)})
+    if count <= limits.max_positions or at.reduces(order):
+        return None
     return _above("max_positions", "positions", count, limits.max_positions, "positions")
 
 
 def position_quantity(
     order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits
 ) -> Refused | None:
-    if at.reduces(order):
+    if limits.max_position_quantity is None or at.reduces(order):
         return None
     worst, limit = at.worst_position(order), limits.max_position_quantity
     return _above("max_position_quantity", "the position", worst, limit, "base")
@@ -269,7 +274,7 @@ def position_quantity(
 def position_notional(
     order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits
 ) -> Refused | None:
-    if at.reduces(order):
+    if limits.max_position_notional is None or at.reduces(order):
         return None
     worst = at.notional_of(order, at.worst_position(order))
     return _above(
@@ -278,7 +283,7 @@ def position_notional(
 
 
 def exposure(order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits) -> Refused | None:
-    if at.reduces(order):
+    if limits.max_exposure is None or at.reduces(order):
         return None
     gross = at.exposure_elsewhere + at.notional_of(order, at.worst_position(order))
     return _above("max_exposure", "gross exposure", gross, limits.max_exposure, at.unit)
@@ -288,25 +293,25 @@ def price_deviation(
     order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits
 ) -> Refused | None:
     """A limit price far through the market; one far away from it costs nothing."""
-    if order.price is None or at.reference_price is None:
+    limit = limits.max_price_deviation_pct
+    if limit is None or order.price is None or at.reference_price is None:
         return None
     off = (order.price / at.reference_price - 1) * order.side.sign * _HUNDRED
-    limit = limits.max_price_deviation_pct
     return _above("max_price_deviation", "the price beyond the reference", off, limit, "percent")
 
 
 def drawdown(order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits) -> Refused | None:
-    if limits.max_drawdown_pct is None or at.reduces(order):
+    limit, lost = limits.max_drawdown_pct, at.drawdown_pct
+    if limit is None or lost < limit or at.reduces(order):
         return None
-    return _hit("max_drawdown", "drawdown from the peak", at.drawdown_pct, limits.max_drawdown_pct)
+    return _hit("max_drawdown", "drawdown from the peak", lost, limit)
 
 
 def daily_loss(order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits) -> Refused | None:
-    if limits.daily_loss_limit_pct is None or at.reduces(order):
+    limit, lost = limits.daily_loss_limit_pct, at.daily_loss_pct
+    if limit is None or lost < limit or at.reduces(order):
         return None
-    return _hit(
-        "daily_loss_limit", "loss of the day", at.daily_loss_pct, limits.daily_loss_limit_pct
-    )
+    return _hit("daily_loss_limit", "loss of the day", lost, limit)
 
 
 def failed_orders(order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits) -> Refused | None:
@@ -323,9 +328,7 @@ def failed_orders(order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits
     )
 
 
-def _hit(code: str, what: str, observed: Decimal, limit: Decimal) -> Refused | None:
-    if observed < limit:
-        return None
+def _hit(code: str, what: str, observed: Decimal, limit: Decimal) -> Refused:
     message = f"{what} is {_text(observed)} %, the limit is {limit} %"
     return Refused(code=code, message=message, observed=observed, limit=limit, unit="percent")
 

@@ -11,10 +11,10 @@ cannot stop it.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -27,8 +27,8 @@ from execkit.lifecycle import Alarm, OrderLedger, Outcome
 from execkit.records import Recorder
 from execkit.recovery import Recovery
 from execkit.risk import Approved, Refused, paper_only
-from execkit.tasks import Tasks
-from execkit.venues.base import Venue, VenueUpdate
+from execkit.tasks import Tasks, uncut
+from execkit.venues.base import Venue, VenueUpdate, replays
 from execkit.words import ExecutionStatus
 
 _log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class OrderManager:
         self._redis = redis_conn
         self._venues: dict[str, Venue] = {}
         self._callbacks: dict[str, list[Callback]] = {event: [] for event in EVENTS}
-        self._told: list[tuple[str, ExecutionOrder]] = []
+        self._told: deque[tuple[str, ExecutionOrder]] = deque()
 
     # -- asking -----------------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ class OrderManager:
         self._venues[order_id] = venue
         self.ledger.move(order, _S.SENDING)
         self._told.append(("on_submitted", order))
-        await asyncio.shield(self._send(order, venue))
+        await uncut(self._send(order, venue), here=replays(venue))
         self.dispatch()
         return order
 
@@ -227,7 +227,7 @@ class OrderManager:
         self._flush_cancel(found)
         self.ledger.move(found, _S.CANCEL_PENDING)
         self.ledger.cancel_reasons[order_id] = reason
-        return await asyncio.shield(self._cancel(found, place, before))
+        return await uncut(self._cancel(found, place, before), here=replays(place))
 
     async def _cancel(self, order: ExecutionOrder, venue: Venue, before: ExecutionStatus) -> bool:
         try:
@@ -294,7 +294,7 @@ class OrderManager:
     def dispatch(self) -> None:
         """Tell the callbacks what became durable."""
         while self._told:
-            event, order = self._told.pop(0)
+            event, order = self._told.popleft()
             if self._redis is not None:
                 self._cache(order)
             for callback in self._callbacks[event]:
@@ -303,7 +303,7 @@ class OrderManager:
                 except Exception as error:  # noqa: BLE001 - what a listener does wrong is not ours
                     self._callback_failed(event, order, error)
                     continue
-                if inspect.isawaitable(answer):
+                if answer is not None and inspect.isawaitable(answer):
                     self.tasks.spawn(self._await_callback(event, order, answer))
 
     async def _await_callback(

@@ -118,8 +118,7 @@ class RiskGuard:
     def _judge(self, order: ExecutionOrder, at: AccountSnapshot) -> Approved | Refused:
         breaker = self.breaker()  # first: the end of a cooldown also resets the count of failures
         self._roll_day()
-        at = replace(
-            at,
+        at = at.changed(
             equity=self.equity if at.equity is None and not at.equity_note else at.equity,
             peak_equity=self.peak_equity,
             day_start_equity=self.day_start_equity,
@@ -131,19 +130,21 @@ class RiskGuard:
         if found:
             return replace(found[0], also=tuple(found[1:])) if len(found) > 1 else found[0]
         freely = order.reduce_only or not at.reduces(order)
-        only = not freely and bool(self._refusals(order, replace(at, as_opening=True)))
+        only = not freely and bool(self._refusals(order, at.changed(as_opening=True)))
         return Approved(order=order, ts_ns=at.now_ns, only_reducing=only)
 
     def _refusals(self, order: ExecutionOrder, at: AccountSnapshot) -> list[Refused]:
-        return [no for rule in self.rules if (no := self._ask(rule, order, at)) is not None]
-
-    def _ask(self, rule: Limit, order: ExecutionOrder, at: AccountSnapshot) -> Refused | None:
-        try:
-            return rule(order, at, self.limits)
-        except Exception as error:  # noqa: BLE001 - a limit that cannot answer must not approve
-            _log.exception("limit %s failed", rule.__name__)
-            message = f"{rule.__name__} failed ({type(error).__name__}: {error})"
-            return Refused(code="limit_failed", message=message)
+        found, limits = [], self.limits
+        for rule in self.rules:
+            try:
+                no = rule(order, at, limits)
+            except Exception as error:  # noqa: BLE001 - a limit that cannot answer must not approve
+                _log.exception("limit %s failed", rule.__name__)
+                message = f"{rule.__name__} failed ({type(error).__name__}: {error})"
+                no = Refused(code="limit_failed", message=message)
+            if no is not None:
+                found.append(no)
+        return found
 
     async def check_all_risks(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from execkit.domain import ExecutionOrder, Instrument
 from execkit.words import ZERO, Side
@@ -52,6 +53,12 @@ class AccountSnapshot:
     breaker: str = ""
     halted: str = ""
     as_opening: bool = False
+
+    def changed(self, **fields: Any) -> AccountSnapshot:
+        """A copy with other fields: `dataclasses.replace`, without asking every field again."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, **fields)
+        return copy
 
     @property
     def unit(self) -> str:

@@ -4,10 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Generator
+from types import coroutine
+from typing import Any, TypeVar
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+async def uncut(work: Coroutine[Any, Any, _T], *, here: bool = False) -> _T:
+    """Wait for `work`; a cancelled caller does not cancel it.
+
+    here : begin in the caller's own task, and make another one only if the work has to wait. That
+    is for work that asks for no task of its own (timeouts do), and costs a tenth.
+    """
+    if not here:
+        return await asyncio.shield(work)
+    try:
+        first = work.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    return await asyncio.shield(_finish(work, first))
+
+
+async def _finish(work: Coroutine[Any, Any, _T], awaited: object) -> _T:
+    return await _resume(work, awaited)
+
+
+@coroutine
+def _resume(work: Coroutine[Any, Any, _T], awaited: object) -> Generator[Any, Any, _T]:
+    """`yield from work`, whose first step was taken elsewhere and waits for `awaited`."""
+    try:
+        while True:
+            try:
+                answer = yield awaited
+            except BaseException as error:  # noqa: BLE001 - it is the work's to deal with
+                awaited = work.throw(error)
+            else:
+                awaited = work.send(answer)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
 
 
 class Tasks:
@@ -36,6 +72,11 @@ class Tasks:
             self._errors.append(error)
             if self.on_error is not None:
                 self.on_error(error)
+
+    @property
+    def idle(self) -> bool:
+        """Whether `settle` would return at once."""
+        return not self._running and not self._errors
 
     async def settle(self) -> None:
         """Return when nothing is running that does not sleep; raise the first error since the

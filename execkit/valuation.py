@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
 
-from execkit.domain import Position
+from execkit.domain import Instrument, Position
 from execkit.words import ZERO
 
 _MONEY = Context(prec=28)
@@ -41,22 +41,26 @@ def value_of(
     marked no more: its last price is history); what has no rate is named in `unpriced`.
     """
     account = currency or next((p.instrument.quote for p in positions), "")
-    known = {**_marks(positions, account), **rates, account: Decimal(1)}
+    known = {**_marks(positions, account), **rates}
     unpriced: set[str] = set()
 
     def worth(value: Decimal, coin: str) -> Decimal:
+        if not value:
+            return ZERO
+        if coin == account:
+            return +value  # rounded as a product would be
         rate = known.get(coin)
-        if rate is None and value:
+        if rate is None:
             unpriced.add(coin)
-        return value * rate if value and rate is not None else ZERO
+            return ZERO
+        return value * rate
 
     realised = unrealised = fees = gross = net = ZERO
     for held in positions:
         instrument = held.instrument
         realised += worth(held.realised_pnl, instrument.settle)
-        named = {"base": instrument.base, "quote": instrument.quote, "": instrument.settle}
         for coin, paid in held.fees.items():
-            fees += worth(paid, named.get(coin) or coin or instrument.settle)
+            fees += worth(paid, _named(coin, instrument))
         if held.quantity:
             unrealised += worth(held.unrealised_pnl, instrument.settle)
             mark = held.current_price or held.average_price
@@ -72,6 +76,15 @@ def value_of(
         net_exposure=net,
         unpriced=tuple(sorted(unpriced)),
     )
+
+
+def _named(coin: str, instrument: Instrument) -> str:
+    """The currency of a fee whose model may say "base", "quote" or nothing."""
+    if coin == "base":
+        return instrument.base or coin
+    if coin == "quote":
+        return instrument.quote or coin
+    return coin or instrument.settle
 
 
 def _marks(positions: Sequence[Position], account: str) -> dict[str, Decimal]:

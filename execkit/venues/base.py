@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
+from math import isfinite
 from typing import Protocol, runtime_checkable
 
 from execkit.domain import ExecutionOrder, Fill, Instrument
@@ -72,6 +74,26 @@ class Quote:
             return self.last
         return float("nan")
 
+    @cached_property
+    def exact_mid(self) -> Decimal | None:
+        """Exact mid of an uncrossed book, the last price where there is no book, else None."""
+        if self.bid < self.ask:
+            return (_exact(self.bid) + _exact(self.ask)) / 2
+        return _exact(self.mid) if isfinite(self.mid) else None
+
+    @cached_property
+    def reference(self) -> Decimal | None:
+        """The mid, or else the last price, or else the one side that is shown."""
+        if self.exact_mid is not None:
+            return self.exact_mid
+        shown = (x for x in (self.last, self.bid, self.ask) if isfinite(x) and x > 0)
+        return next((_exact(x) for x in shown), None)
+
+
+def _exact(price: float) -> Decimal:
+    """The shortest decimal that is this float."""
+    return Decimal(repr(float(price)))
+
 
 Listener = Callable[[VenueUpdate], None]
 
@@ -112,7 +134,8 @@ class Venue(Protocol):
 
 @runtime_checkable
 class ReplayVenue(Venue, Protocol):
-    """A venue whose market is moved by a driver, so that a run is the same every time."""
+    """A venue whose market is moved by a driver, so that a run is the same every time. Its requests
+    do not wait: what they set off happens when the market moves."""
 
     def advance(self, until_ns: int) -> int:
         """Run the market up to `until_ns`, but stop after the first moment that has an update.
@@ -137,3 +160,14 @@ class ReplayVenue(Venue, Protocol):
     def seen(self, symbol: str, moments_ns: Sequence[int]) -> list[Quote]:
         """The quotes known at each moment, as far as the market has run, and the newest one."""
         ...
+
+
+_REPLAYS: dict[type, bool] = {}
+
+
+def replays(venue: Venue) -> bool:
+    """Whether it is a `ReplayVenue`; asked once a class, for to look costs more than an order."""
+    found = _REPLAYS.get(type(venue))
+    if found is None:
+        found = _REPLAYS[type(venue)] = isinstance(venue, ReplayVenue)
+    return found
