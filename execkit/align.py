@@ -17,7 +17,7 @@ import numpy as np
 from execkit.book import BID, set_level
 from execkit.errors import InvalidInput
 from execkit.instruments import Units, units_of
-from execkit.kernels import entry, kernel
+from execkit.kernels import maker
 from execkit.market import MarketData
 from execkit.rebuild import message_starts
 from execkit.tables import Table, build, join
@@ -179,7 +179,7 @@ def _table(
     return build("depth", columns, symbol=symbol, venue=depth.venues[int(depth["venue"][0])])[0]
 
 
-@kernel
+@maker
 def _put(out: np.ndarray, n: int, at: int, kind: int, side: int, key: int, size: int) -> np.ndarray:
     """`out` with a row more, moved to a larger array if it was full."""
     if n == len(out):
@@ -190,7 +190,7 @@ def _put(out: np.ndarray, n: int, at: int, kind: int, side: int, key: int, size:
     return out
 
 
-@kernel
+@maker
 def _touch(
     keys: np.ndarray,
     sizes: np.ndarray,
@@ -220,7 +220,7 @@ def _touch(
     return n, out, made
 
 
-@entry
+@maker
 def _overlay(
     order: np.ndarray,
     is_quote: np.ndarray,
@@ -282,7 +282,7 @@ def _overlay(
     return out[:made]
 
 
-@kernel
+@maker
 def _wider(array: np.ndarray) -> np.ndarray:
     bigger = np.zeros((2, 2 * array.shape[1]), dtype=np.int64)
     bigger[:, : array.shape[1]] = array
