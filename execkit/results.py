@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 
 from execkit import profit
+from execkit.liquidation import MarginReport, margin_report
 from execkit.matching import state as st
 from execkit.matching.outcome import ABSENT, Columns
 from execkit.metrics.markouts import HORIZONS_NS
 from execkit.models.base import FeeLike, Leg, params_of
 from execkit.models.fill import OPTIMISTIC, PESSIMISTIC, QUEUE, FillModel, fill_model
+from execkit.models.margin import MarginModel
 from execkit.order_table import GIVEN, SIDES, TIFS, TYPES, OrderTable
 from execkit.profit import words
 from execkit.request import Part, Request
@@ -172,6 +174,23 @@ class SimulationResult:
     def equity(self) -> pd.DataFrame:
         fees, _, _ = self._fees(self.request.fee.in_settlement())
         return profit.equity(self.request, self.positions, fees, self.funding)
+
+    def margin(
+        self, model: MarginModel, balance: float, currency: str | None = None
+    ) -> MarginReport:
+        """Margin of this run over time, for an account that starts with `balance`, all positions
+        of one settlement `currency` together (it may be left out where there is one).
+
+        Judged at every price, fill and funding stamp; at the end of a bar at the extreme that is
+        worse for the position, for all symbols at once. What was held is closed at that mark.
+        When it lies: the run itself knows no margin, so orders that a venue would have refused have
+        filled (`short_of_margin`); liquidation is whole, at the mark, without its own slippage.
+        Raises `InvalidInput` for a market read piece by piece, and for a currency not held.
+        """
+        fees, _, _ = self._fees(self.request.fee.in_settlement())
+        return margin_report(
+            self.request, self.positions, fees, self.funding, model, balance, currency
+        )
 
     @property
     def notes(self) -> list[str]:

@@ -183,7 +183,7 @@ def test_funding_agrees_with_a_plain_loop(
     assert result.equity["funding"].iloc[-1] == pytest.approx(total)
 
 
-# recorded ----------------------------------------------------------------------------------------
+# recorded -----------------------------------------------------------------------------------------
 
 
 def test_recorded_funding_makes_a_plausible_bill(recorded: Path) -> None:

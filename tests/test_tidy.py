@@ -30,7 +30,7 @@ LAYERS = (
     "timeframes config chain",
     "book tables instruments rebuild checks combine align market",
     "sources models valuation positions snapshot limits risk order_table metrics",
-    "journal lifecycle records recovery venues matching scan request profit pressure "
+    "journal lifecycle records recovery venues matching scan request profit pressure liquidation "
     "simulator results algos sample toy "
     "store schema ingest ingest_sql storefile storedb storesim storesql",
     "dashboards outlets tasks orders realism",

@@ -191,6 +191,7 @@ from execkit.models.latency import (
     LatencyModel,
     PerHourLatency,
 )
+from execkit.models.margin import MarginModel, MarginTier
 
 __all__ = [
     "OPTIMISTIC",
@@ -206,6 +207,8 @@ __all__ = [
     "InterpolatedLatency",
     "LatencyLike",
     "LatencyModel",
+    "MarginModel",
+    "MarginTier",
     "PerHourLatency",
     "PowerDecay",
     "PropagatorImpact",
