@@ -67,7 +67,7 @@ def open_path(path: str | Path | Sequence[str | Path], symbol: str | None = None
             raise InvalidInput("path", str(one), "there is no such file or folder")
     groups: dict[str, tuple[Source, list[Path]]] = {}
     ignored = []
-    for file in (file for one in paths for file in _files(one)):
+    for file in (file for one in paths for file in files_in(one)):
         if file.stat().st_size == 0:
             raise InvalidData(f"{file} is empty: fetch it again, or remove it")
         if not os.access(file, os.R_OK):
@@ -94,7 +94,8 @@ def open_path(path: str | Path | Sequence[str | Path], symbol: str | None = None
     return market
 
 
-def _files(path: Path) -> list[Path]:
+def files_in(path: Path) -> list[Path]:
+    """The file itself, or the files of a folder that may hold data, sorted."""
     if path.is_file():
         return [path]
     found = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))

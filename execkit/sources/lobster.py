@@ -14,6 +14,8 @@ depth change it causes, so it comes first.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -47,20 +49,40 @@ class Lobster:
         return bool(_CSV.fullmatch(path.name) or _PARQUET.fullmatch(path.name))
 
     def read(self, paths: tuple[Path, ...], symbol: str | None = None) -> MarketData:
-        parts = []
-        pairs: dict[tuple[str, ...], dict[str, Path]] = {}
-        for path in paths:
-            name, day, role, levels = _parts(path)
-            pairs.setdefault((str(path.parent), name, day, levels), {})[role] = path
-        for (_, name, day, _levels), pair in pairs.items():
-            if not wanted(name, symbol):
-                continue
-            if len(pair) < 2:
-                (path,) = pair.values()
-                raise InvalidData(f"{path} comes alone: messages and book are read together")
-            messages, book = pair["messages"], pair["book"]
-            parts.append(guarded(messages, _read, messages, book, name, day))
-        return combine_all(parts, paths, symbol)
+        return combine_all((r.market for r in recordings(paths, symbol)), paths, symbol)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """One ticker's day with what `MarketData` has no place for: whose order each message is about.
+
+    messages : one row a message, columns ts_ns, type (as LOBSTER numbers them), order_id, size,
+    price, direction (1 resting buy, -1 resting sell). market : what `read` makes of it; the print
+    that message i was has seq 2 i, the depth changes that it caused 2 i + 1.
+    """
+
+    symbol: str
+    messages: pd.DataFrame
+    market: MarketData
+
+
+def recordings(paths: Iterable[Path], symbol: str | None = None) -> Iterator[Recording]:
+    """Each pair of messages and book among `paths`, all of which `SOURCE.sniff` knows.
+
+    Raises `InvalidData` naming the file for one that is damaged or comes without its partner.
+    """
+    pairs: dict[tuple[str, ...], dict[str, Path]] = {}
+    for path in paths:
+        name, day, role, levels = _parts(path)
+        pairs.setdefault((str(path.parent), name, day, levels), {})[role] = path
+    for (_, name, day, _levels), pair in pairs.items():
+        if not wanted(name, symbol):
+            continue
+        if len(pair) < 2:
+            (path,) = pair.values()
+            raise InvalidData(f"{path} comes alone: messages and book are read together")
+        messages, book = pair["messages"], pair["book"]
+        yield guarded(messages, _read, messages, book, name, day)
 
 
 def _parts(path: Path) -> tuple[str, str, str, str]:
@@ -72,7 +94,7 @@ def _parts(path: Path) -> tuple[str, str, str, str]:
     return found[1], "", found[2], found[3]
 
 
-def _read(messages_path: Path, book_path: Path, name: str, day: str) -> MarketData:
+def _read(messages_path: Path, book_path: Path, name: str, day: str) -> Recording:
     if day:
         width = read_frame(messages_path, None).shape[1]
         extra = tuple(f"more_{i}" for i in range(width - len(_MESSAGE)))
@@ -101,12 +123,13 @@ def _read(messages_path: Path, book_path: Path, name: str, day: str) -> MarketDa
     halts = int((messages["type"] == 7).sum())
     if halts:
         notes.append(Finding("halt", "warning", "prints", name, halts, -1, "trading halts"))
-    return MarketData(
+    market = MarketData(
         **tables,
         instruments={name: fitted(tables, name, "spot")},
         shared_seq=True,
         notes=tuple(notes),
     )
+    return Recording(name, messages[list(_MESSAGE[1:])].assign(ts_ns=ts), market)
 
 
 def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
