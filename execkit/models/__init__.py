@@ -192,6 +192,7 @@ from execkit.models.latency import (
     PerHourLatency,
 )
 from execkit.models.margin import MarginModel, MarginTier
+from execkit.models.venue_fees import venue_fees
 
 __all__ = [
     "OPTIMISTIC",
@@ -218,4 +219,5 @@ __all__ = [
     "check_impact_model",
     "check_latency_model",
     "fill_model",
+    "venue_fees",
 ]
