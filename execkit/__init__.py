@@ -26,6 +26,7 @@ _HOME = {
     "Journal": "journal",
     "LatencyModel": "models",
     "Liquidity": "words",
+    "LimitOrders": "limit_orders",
     "LiveClock": "clock",
     "MarketData": "market",
     "MarketScan": "scan",
@@ -37,6 +38,7 @@ _HOME = {
     "PositionTracker": "positions",
     "ReplayClock": "clock",
     "RiskGuard": "risk",
+    "RoundTrips": "limit_orders",
     "Side": "words",
     "SignalAction": "words",
     "SimulationResult": "simulator",
@@ -44,6 +46,7 @@ _HOME = {
     "TimeInForce": "words",
     "TradingSignal": "domain",
     "simulate": "simulator",
+    "sweep": "sweeps",
 }
 
 __version__ = "0.1.0"
@@ -76,6 +79,8 @@ if TYPE_CHECKING:  # `X as X` tells type checkers that the name is public
     from execkit.errors import ExecKitError as ExecKitError
     from execkit.errors import InvalidInput as InvalidInput
     from execkit.journal import Journal as Journal
+    from execkit.limit_orders import LimitOrders as LimitOrders
+    from execkit.limit_orders import RoundTrips as RoundTrips
     from execkit.market import MarketData as MarketData
     from execkit.models import FeeModel as FeeModel
     from execkit.models import FeeTier as FeeTier
@@ -89,6 +94,7 @@ if TYPE_CHECKING:  # `X as X` tells type checkers that the name is public
     from execkit.simulator import SimulationResult as SimulationResult
     from execkit.simulator import simulate as simulate
     from execkit.store import Store as Store
+    from execkit.sweeps import sweep as sweep
     from execkit.venues.paper import PaperVenue as PaperVenue
     from execkit.words import ExecutionMode as ExecutionMode
     from execkit.words import ExecutionStatus as ExecutionStatus

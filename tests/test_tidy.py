@@ -32,13 +32,14 @@ LAYERS = (
     "sources models valuation positions snapshot limits risk order_table metrics",
     "journal lifecycle records recovery venues matching scan request profit pressure liquidation "
     "simulator results algos sample toy "
+    "limit_orders limit_grid executors sweeps "
     "store schema ingest ingest_sql storefile storedb storesim storesql",
     "dashboards outlets tasks orders realism",
     "monitor driver frames account bookkeeping signals protection gate emergency",
     "engine",
     "desk",
     "runner demo bench",
-    "cli cli_parts cli_simulate cli_bench",
+    "cli cli_parts cli_simulate cli_bench cli_sweep",
 )
 RANK = {name: row for row, names in enumerate(LAYERS) for name in names.split()}
 
