@@ -153,13 +153,14 @@ def run_again(
     filled = np.empty_like(front)
     scratch = np.full((4, day.orders), -1, dtype=np.int64)
     room = day.feed.shape[1] + 2
+    grid = 2 * row + 1
     rp.replay(
-        day.feed, day.tape, day.notes, tasks, 2 * row + 1, kinds,
+        day.feed, day.tape, day.notes, tasks, grid.copy(), kinds,
         np.stack([flags for flags, _ in arrays]), np.stack([floats for _, floats in arrays]),
-        _book(day), _core(day, 1), _room(day.tape, room), np.zeros(room, dtype=np.int64),
-        scratch, facts, first, front, filled,
+        _book(day), _core(day, 1), _room(day.tape, room), np.zeros((2, room), dtype=np.int64),
+        scratch, np.zeros(4, dtype=np.int64), facts, first, front, filled,
     )  # fmt: skip
-    return Replays(day, message, tuple(models), 2 * row + 1, facts, first, front, filled)
+    return Replays(day, message, tuple(models), grid, facts, first, front, filled)
 
 
 def _core(day: Day, orders: int) -> st.Core:

@@ -41,6 +41,12 @@ BY_ID = -1  # a model's kind of tape: its level shows only who is ahead
 
 
 @kernel
+def copy(target: np.ndarray, source: np.ndarray, n: int) -> None:
+    for i in range(n):
+        target[i] = source[i]
+
+
+@kernel
 def lost_to_print(line: np.ndarray, left: np.ndarray, n: int, quantity: int) -> int:
     """Let a print take from those behind, first come first served; returns what they gave."""
     gave = 0
@@ -118,6 +124,7 @@ def own_tape(
     tape: st.Tape,
     ahead_sizes: np.ndarray,
     scratch: np.ndarray,
+    now: np.ndarray,
     fact: np.ndarray,
 ) -> int:
     """Write the tape that the order of message `me` meets, and what came of it in truth.
@@ -128,9 +135,8 @@ def own_tape(
     """
     side, price = notes[SIDE, me], notes[AT, me]
     sign = 1 if side == st.BUY else -1
-    now = np.zeros(4, dtype=np.int64)
-    now[MINE], now[IN_FRONT] = notes[QUANTITY, me], shown
-    fact[FIRST_FILL:END] = NEVER
+    now[MINE], now[IN_FRONT], now[BEHIND], now[DEBT] = notes[QUANTITY, me], shown, 0, 0
+    fact[FIRST_FILL] = fact[ALL_FILLED] = NEVER
     fact[END], fact[HOW] = 2 * last + 1, WINDOW
     fact[FILLED], fact[AHEAD], fact[OUT_OF_TURN] = 0, shown, 0
     n, row = 0, me
@@ -168,7 +174,7 @@ def own_tape(
 @kernel
 def send(core: st.Core, book: st.Core, notes: np.ndarray, me: int) -> None:
     """A Core that has the market's book of this moment, and one order about to arrive."""
-    core.s[:] = book.s
+    copy(core.s, book.s, len(book.s))
     for side in range(2):
         for i in range(book.s[st.N_BIDS + side]):
             for row in range(3 * side, 3 * side + 3):
@@ -187,7 +193,8 @@ def send(core: st.Core, book: st.Core, notes: np.ndarray, me: int) -> None:
     core.s[st.N_ORDERS], core.s[st.N_OWN] = 1, 1
     core.own[0, 0], core.own[1, 0], core.own[2, 0] = 2 * me, st.ARRIVE, 0
     o = core.orders
-    o[:, 0] = 0
+    for name in range(len(o)):
+        o[name, 0] = 0
     o[st.SIDE, 0], o[st.TYPE, 0], o[st.TIF, 0] = notes[SIDE, me], st.LIMIT_ORDER, st.GTC
     o[st.QTY, 0] = o[st.REM, 0] = notes[QUANTITY, me]
     o[st.LIMIT, 0] = notes[AT, me]
@@ -260,8 +267,9 @@ def replay(
     book: st.Core,
     core: st.Core,
     tape: st.Tape,
-    ahead_sizes: np.ndarray,
+    sizes: np.ndarray,
     scratch: np.ndarray,
+    now: np.ndarray,
     facts: np.ndarray,
     first: np.ndarray,
     front: np.ndarray,
@@ -270,28 +278,28 @@ def replay(
     """Run each order of `tasks` (rising) under each model.
 
     feed : the market's events, feed_tape the same as a Tape whose times are message numbers.
-    grid (tasks, horizons): message times at which to look. kinds (models,): BY_ID or 0; flags and
-    floats (models, ...): the models. book, core, tape, ahead_sizes, scratch: room to work in. Out:
-    facts (FACTS, tasks), first (models, tasks), front and filled (models, tasks, horizons).
+    grid (tasks, horizons): message times at which to look; those after an order's end become its
+    end. kinds (models,): BY_ID or 0; flags and floats (models, ...): the models. book, core, tape,
+    sizes (2, events), scratch and now: room to work in. Out: facts (FACTS, tasks), first (models,
+    tasks), front and filled (models, tasks, horizons).
     """
-    until = np.empty(grid.shape[1], dtype=np.int64)
     for k in range(tasks.shape[1]):
         me = tasks[T_MESSAGE, k]
         advance_book(book, feed_tape, 2 * me - 1, st.INF)
         shown = look(book, notes, me)[0]
         n = own_tape(
             feed, notes, book.s[st.AT_TAPE], me, tasks[T_LAST, k], shown,
-            tape, ahead_sizes, scratch, facts[:, k],
+            tape, sizes[1], scratch, now, facts[:, k],
         )  # fmt: skip
-        sizes = tape.depth[2, :n].copy()
-        for g in range(len(until)):
-            until[g] = min(grid[k, g], facts[END, k])
+        copy(sizes[0], tape.depth[2], n)
+        for g in range(grid.shape[1]):
+            grid[k, g] = min(grid[k, g], facts[END, k])
         for m in range(len(kinds)):
-            tape.depth[2, :n] = ahead_sizes[:n] if kinds[m] == BY_ID else sizes
-            core.flags[:] = flags[m]
-            core.floats[:] = floats[m]
+            copy(tape.depth[2], sizes[1] if kinds[m] == BY_ID else sizes[0], n)
+            copy(core.flags, flags[m], len(core.flags))
+            copy(core.floats, floats[m], len(core.floats))
             send(core, book, notes, me)
             if kinds[m] == BY_ID:  # known, also where the book that is shown does not reach it
                 advance_book(core, tape, 2 * me, st.INF)
                 core.orders[st.FRONT, 0] = shown
-            first[m, k] = follow(core, tape, until, front[m, k], filled[m, k])
+            first[m, k] = follow(core, tape, grid[k], front[m, k], filled[m, k])
