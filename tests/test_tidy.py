@@ -31,7 +31,7 @@ LAYERS = (
     "book tables instruments rebuild checks combine align market",
     "sources models valuation positions snapshot limits risk order_table metrics",
     "journal lifecycle records recovery venues matching scan request profit pressure liquidation "
-    "simulator results algos sample toy "
+    "simulator results algos sample taker_cost toy "
     "limit_orders limit_grid executors sweeps "
     "store schema ingest ingest_sql storefile storedb storesim storesql",
     "dashboards outlets tasks orders realism",
