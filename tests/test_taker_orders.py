@@ -14,7 +14,7 @@ from execkit.domain import Instrument
 from execkit.errors import InvalidData
 from execkit.market import MarketData
 from execkit.matching.alone import walks
-from execkit.realism import recordings, taker_orders
+from execkit.realism import marketable, taker_orders
 from execkit.tables import Finding
 
 S = "XYZUSDT"
@@ -44,7 +44,7 @@ def test_prints_of_one_stamp_and_side_are_one_order_that_arrives_just_before() -
         ]
     )
 
-    orders = recordings.orders_of(data, S)
+    orders = marketable.orders_of(data, S)
 
     assert orders["ts_ns"].tolist() == [5 * MS - 1, 5 * MS - 1, 6 * MS - 1]
     assert orders["side"].tolist() == ["buy", "sell", "sell"]
@@ -58,7 +58,7 @@ def test_an_order_of_an_inverse_instrument_has_a_harmonic_price() -> None:
     data = market([(5 * MS, 100.0, 1.0, "buy", 1), (5 * MS, 200.0, 1.0, "buy", 2)])
     one = Instrument(symbol=S, tick_size=1, lot_size=1, kind="inverse", contract_size=10)
 
-    orders = recordings.orders_of(replace(data, instruments={S: one}), S)
+    orders = marketable.orders_of(replace(data, instruments={S: one}), S)
 
     assert orders["average_price"].tolist() == pytest.approx([2 / (1 / 100 + 1 / 200)])
 
@@ -73,13 +73,13 @@ def test_off_book_and_sideless_prints_are_no_orders() -> None:
         off_book=[0, 1, 0],
     )
 
-    assert recordings.orders_of(data, S)["first_trade_id"].tolist() == [1]
+    assert marketable.orders_of(data, S)["first_trade_id"].tolist() == [1]
 
 
 def test_orders_before_the_first_book_are_left_out() -> None:
     data = market([(0, 101.0, 1.0, "buy", 1), (1 * MS, 101.0, 1.0, "buy", 2)])
 
-    assert recordings.orders_of(data, S)["first_trade_id"].tolist() == [2]
+    assert marketable.orders_of(data, S)["first_trade_id"].tolist() == [2]
 
 
 def test_quotes_with_estimated_times_are_held_back_by_what_the_fastest_message_gains() -> None:
@@ -88,9 +88,9 @@ def test_quotes_with_estimated_times_are_held_back_by_what_the_fastest_message_g
     data = market(prints, local_ts_ns=np.arange(1, 6) * MS + delays)
     note = Finding("estimated_time", "info", "quotes", S, 1, 0, "")
 
-    held = recordings._held_back(data.with_notes(note))
+    held = marketable._held_back(data.with_notes(note))
 
-    assert recordings._held_back(data) is data
+    assert marketable._held_back(data) is data
     assert held.quotes["ts_ns"].tolist() == [6 * MS]
 
 
@@ -157,10 +157,10 @@ def test_orders_and_the_naive_walk_are_those_that_others_made_of_the_same_feed(
 ) -> None:
     root = recorded / "binance_raw_l2_20240808"
     data = MarketData.load(root / folder)
-    made = recordings.orders_of(data, symbol)
+    made = marketable.orders_of(data, symbol)
     given = pd.read_parquet(root / "aggressor_orders" / f"{file}.parquet")
 
-    orders, published, too_early = recordings._published(made, [given])
+    orders, published, too_early = marketable._published(made, [given])
 
     assert published
     assert len(orders) + too_early == len(given)

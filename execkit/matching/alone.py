@@ -12,7 +12,7 @@ import numpy as np
 
 from execkit.book import set_level
 from execkit.errors import InvalidInput
-from execkit.kernels import entry, kernel
+from execkit.kernels import kernel, maker
 from execkit.market import MarketData
 from execkit.matching import state as st
 from execkit.matching.tape import build_tape
@@ -95,7 +95,7 @@ def walks(
     )
 
 
-@entry
+@maker
 def _walks(
     upto: np.ndarray,
     is_buy: np.ndarray,

@@ -24,7 +24,7 @@ import pandas as pd
 
 from execkit.clock import NS_PER_MS
 from execkit.errors import InvalidData
-from execkit.realism.recordings import MIN_ORDERS, Recording, recordings
+from execkit.realism.marketable import MIN_ORDERS, Recording, recordings
 from execkit.taker_cost import TERMS, TakerCost
 
 METHODS = ("walk", "simulate", "simulate_aligned", "simulate_replay", "aligned_walk", "model")
@@ -44,7 +44,7 @@ def run(path: str | Path, *, quick: bool = False) -> Scores:
 
     Every folder with market data of a known format is read, and those symbols are taken that have
     depth, quotes and prints. Where a Parquet file of real orders lies with them
-    (`recordings.PUBLISHED`), its orders of the same print ids are the truth; else they are put
+    (`marketable.PUBLISHED`), its orders of the same print ids are the truth; else they are put
     together from the prints. `quick` reads the smallest folder alone and leaves out `simulate`
     and the stability checks.
 
