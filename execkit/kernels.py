@@ -1,4 +1,4 @@
-"""`kernel`, `entry` and `maker`: compiled functions whose cache on disk knows all its sources.
+"""`kernel`, `inlined`, `entry`, `maker`: compiled functions whose cache knows all its sources.
 
 numba looks only at the file of a function to decide whether its cached machine code is fresh. A
 kernel that calls one in another file would go on with the old code of the other, and with arrays
@@ -32,6 +32,14 @@ def kernel(function: F) -> F:
 def entry(function: F) -> F:
     """A `kernel` that Python calls."""
     return _compiled(function, _nrt=False, no_cfunc_wrapper=True)
+
+
+def inlined(function: F) -> F:
+    """A `kernel` that becomes a part of its callers, for one that is small or has one caller: a
+    call hands over every array of a named tuple field by field."""
+    return _compiled(
+        function, _nrt=False, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )
 
 
 def maker(function: F) -> F:

@@ -1,0 +1,123 @@
+"""Orders on depth and quotes answered from the index of levels, without a replay of the tape."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from execkit.matching import direct_walk as dw
+from execkit.matching import state as st
+from execkit.matching.direct_run import answer_all
+from execkit.matching.levels import Levels
+from execkit.matching.levels_build import levels_of
+from execkit.matching.outcome import ABSENT, Found
+from execkit.models.fill import FillModel
+from execkit.order_table import GIVEN
+from execkit.request import Part, Request
+
+
+def answer(request: Request, part: Part, model: FillModel, position: float) -> Found | None:
+    """What became of one symbol's orders on depth or quotes, exactly as the event loop tells it.
+
+    position : signed quantity held at the start, in base units. None where an order is a stop or
+    trailing stop, or where the tape has no index (see `levels_build.build_levels`).
+    """
+    kinds = request.table.order_type[part.rows]
+    if len(kinds) == 0 or kinds.max() > st.LIMIT_ORDER:
+        return None
+    index = levels_of(part.market)
+    if index is None:
+        return None
+    orders = _orders(request, part)
+    run = _run(request, part, model, position, index)
+    while not answer_all(run, index, part.market.tape, orders):
+        run = run._replace(log=np.concatenate([run.log, np.empty_like(run.log)], axis=1))
+    log = run.log[:, : run.g[dw.N_LOG]]
+    return Found(
+        status=run.res[:, dw.STATUS],
+        reason=run.res[:, dw.REASON],
+        triggered_ns=np.full(len(kinds), ABSENT, dtype=np.int64),
+        done_ns=run.res[:, dw.DONE],
+        fill_row=log[0],
+        fill_ts=log[1],
+        fill_price=log[2],
+        fill_quantity=log[3],
+        fill_maker=log[4].astype(bool),
+        ambiguous=0,
+    )
+
+
+def _orders(request: Request, part: Part) -> dw.Orders:
+    table, rows = request.table, part.rows
+    arrival, cancel = request.arrival[rows], request.cancel[rows]
+    expiry, tif = table.expire_ts_ns[rows], table.time_in_force[rows]
+    last = part.market.tape.ts[-1]
+    # what would happen after the end of the data is not known to have happened
+    end = np.where((cancel != GIVEN) & (cancel <= last), cancel, st.INF)
+    expires = (expiry != GIVEN) & (expiry <= last) & (expiry >= arrival) & (expiry < end)
+    in_turn = len(rows) < 2 or bool((arrival[1:] >= arrival[:-1]).all())
+    return dw.Orders(
+        turn=np.arange(len(rows)) if in_turn else np.argsort(arrival, kind="stable"),
+        arrival=arrival,
+        end=np.where(expires, expiry, end),
+        expires=expires,
+        late=(tif == st.GTD) & (expiry <= arrival),
+        side=table.side[rows],
+        kind=table.order_type[rows],
+        tif=tif,
+        post=table.post_only[rows],
+        reduce=table.reduce_only[rows],
+        limit=part.limit,
+        quantity=part.quantity,
+    )
+
+
+def _run(request: Request, part: Part, model: FillModel, position: float, index: Levels) -> dw.Run:
+    from execkit.simulator import model_arrays
+
+    n, prices = len(part.rows), len(index.prices)
+    flags, floats = model_arrays(model, part.market)
+    g = np.zeros(dw.SCALARS, dtype=np.int64)
+    g[[dw.N, dw.EVENTS, dw.FREE]] = prices, len(part.market.tape.ts), -1
+    g[dw.POSITION] = round(position * part.market.units.quantity)
+    g[[dw.TOUCH, dw.THROUGH, dw.CONSUME, dw.LADDER, dw.TICK]] = flags[
+        [st.TOUCH, st.THROUGH_FULL, st.CONSUME, st.LADDER, st.TICK]
+    ]
+    shared = model.queue and model.queue_model == "pro_rata"
+    # nobody asks who is ahead where a touch does not fill, or where all share
+    g[dw.QUEUED] = model.touch and model.queue and not shared
+    g[dw.PRO_RATA], g[dw.QUEUE_KIND] = model.touch and shared, flags[st.QUEUE_KIND]
+    g[dw.ON_QUOTES] = part.market.fidelity == "quotes"
+    lv = np.full((2 * prices, dw.LEVEL_COLUMNS), -1, dtype=np.int64)
+    lv[:, dw.START], lv[:, dw.STOP] = index.start[:-1], index.start[1:]
+    lv[:, dw.CURSOR] = index.start[:-1] - 1
+    res = np.zeros((n, 3), dtype=np.int64)
+    res[:, dw.DONE] = ABSENT
+    oco, closed = _groups(request.table.oco[part.rows])
+    return dw.Run(
+        g=g,
+        f=floats[[st.QUEUE_POWER, st.UNIT]],
+        w=np.empty((n, dw.COLUMNS), dtype=np.int64),
+        lv=lv,
+        heap=np.empty((2 * n + 2, 2), dtype=np.int64),
+        group=np.empty(2 * n + 2, dtype=np.int64),
+        spare=np.empty(2 * n + 2, dtype=np.int64),
+        log=np.empty((5, 3 * n + 2 * prices + model.ladder_levels + 1024), dtype=np.int64),
+        res=res,
+        oco=oco,
+        closed=closed,
+    )
+
+
+def _groups(oco: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """OCO groups as chains of their members; both arrays are empty where there are none."""
+    if (oco < 0).all():
+        return np.empty((0, 3), dtype=np.int64), np.empty((0, 2), dtype=np.int64)
+    names, codes = np.unique(oco, return_inverse=True)
+    chain = np.full((len(oco), 3), -1, dtype=np.int64)
+    closed = np.full((len(names), 2), -1, dtype=np.int64)
+    closed[:, 1] = 0
+    for row in np.flatnonzero(oco >= 0):
+        group = codes[row]
+        chain[row, 0], chain[row, 1] = group, closed[group, 0]
+        closed[group, 0] = row
+    return chain, closed
