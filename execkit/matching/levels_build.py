@@ -182,9 +182,6 @@ def _read(
         elif t.kind[i] == st.PRINT:
             rank = rank_of(prices, ranks, t.prints[0, row])
             side = _passive(s, t.prints[2, row], rank)
-            if t.prints[1, row] < 0:
-                s[ODD] = 1
-                return True
             if side >= 0:
                 key = rank if side == 0 else n - 1 - rank
                 reach[side, i] = 2 * key + 1
@@ -197,15 +194,21 @@ def _read(
         if whole:
             if s[IN_SNAPSHOT]:
                 _end_snapshot(book, out, counts, s, i)
-                done[s[SNAPSHOTS], 0] = i
-                for side in range(2):
-                    done[s[SNAPSHOTS], 1 + side] = s[WORST + side] if s[COUNT + side] else FAR
-                s[SNAPSHOTS] += 1
+                _note_snapshot(s, done, i)
             _complete(s, touch, reach, worst, i)
         else:
             touch[0, i], touch[1, i] = touch[0, i - 1], touch[1, i - 1]
     s[AT] = len(t.ts)
     return True
+
+
+@inlined
+def _note_snapshot(s: np.ndarray, done: np.ndarray, i: int) -> None:
+    m = s[SNAPSHOTS]
+    done[m, 0] = i
+    for side in range(2):
+        done[m, 1 + side] = s[WORST + side] if s[COUNT + side] else FAR
+    s[SNAPSHOTS] = m + 1
 
 
 @inlined
@@ -294,6 +297,8 @@ def build_levels(market: SymbolTape) -> Levels | None:
     events, rows = len(t.ts), t.depth.shape[1] + 2 * t.quotes.shape[1]
     prices, ranks = _prices_of(t, market.fidelity == "quotes")
     n = len(prices)
+    if (t.prints[1] < 0).any():
+        return None
     if n == 0 or 2 * n >= FAR // 2 or events >= FAR:
         return None
     snapshots = t.quotes.shape[1] + int((t.depth[3] == 1).sum())
