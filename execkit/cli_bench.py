@@ -20,6 +20,10 @@ bench = typer.Typer(
 Quick = Annotated[bool, typer.Option("--quick", help="Tiny sizes, to see that it runs.")]
 
 
+def progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 @bench.command("simulator")
 def bench_simulator(
     only: Annotated[
@@ -43,9 +47,6 @@ def bench_simulator(
     from execkit.bench.run import run_simulator
     from execkit.bench.setting import Setting
 
-    def progress(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
     report = run_simulator(
         [name.strip() for name in only.split(",") if name.strip()],
         setting=Setting(quick=quick, full=full),
@@ -56,6 +57,23 @@ def bench_simulator(
     )
     if out is not None:
         out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    say(told(report), as_json)
+    finish(report, as_json)
+
+
+@bench.command("realism")
+def bench_realism(
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="A set of recordings; without it each folder of $EXECKIT_DATA."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer orders.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What the models say of real orders, fitted on the first half and judged on the second."""
+    from execkit.bench.realism import run_realism, told
+
+    report = run_realism(path, quick=quick, say=progress)
     say(told(report), as_json)
     finish(report, as_json)
 

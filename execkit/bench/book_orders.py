@@ -13,6 +13,7 @@ from execkit.bench.setting import Setting, save
 
 NAME = "w3"
 EVERY = (1000, 100, 10)
+SETS, RUN = 1000, 50
 LATENCY_NS = 100_000
 
 
@@ -34,6 +35,9 @@ def tasks(setting: Setting) -> list[Task]:
         Task("conversion", "hftbacktest", peer, options("conversion", repeats=1)),
         Task("first", "execkit", ours, options("first", repeats=2)),
     ]
+    out.append(
+        Task("sweep", "execkit", "execkit_book_sweep", options("sweep", sets=RUN, repeats=1))
+    )
     for every in EVERY:
         out.append(Task(f"further {every}", "execkit", ours, options("further", every)))
         out.append(Task(f"run {every}", "hftbacktest", peer, options("run", every)))
@@ -73,4 +77,15 @@ def part(found: Mapping[str, Measured], setting: Setting) -> Part:
             out.checks.append(
                 Check(NAME, label, ours.answer(name), peer.engine, peer.answer(name), 0.0, why)
             )
+    out.rows.append(_sweep(found))
     return out
+
+
+def _sweep(found: Mapping[str, Measured]) -> Row:
+    beside: dict[str, Any] = {}
+    if peer := found.get("run 100"):
+        beside = {"peer": peer.engine, "peer_value": peer.seconds * SETS}
+    work = f"W3, {SETS:,} sets of distance and size, quotes each 100 rows"
+    note = f"extrapolated: ours from {RUN} sets, the peer from its run of one"
+    seconds = found["sweep"].seconds * SETS / RUN
+    return Row(NAME, "w3_sweep", work, "s", seconds, target=50.0, note=note, **beside)

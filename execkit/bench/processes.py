@@ -23,6 +23,11 @@ from execkit.errors import InvalidInput
 SCRIPTS = Path(__file__).resolve().parent / "peers"
 OURS = "execkit"
 TIMEOUT_S = 900
+APART = {
+    "hftbacktest": "hftbacktest==2.4.4 wants numpy < 2.3",
+    "nautilus_trader": "nautilus_trader 1.x wants pandas < 3",
+}
+"""Peers that pip cannot install beside execkit and the others, and why."""
 _ASK = """
 import importlib.metadata, json, sys
 found = {}
@@ -113,7 +118,7 @@ def run_tasks(
         if task.package in peers.where:
             left.append(task)
         else:
-            notes.append(f"{task.package} is not installed: left out")
+            notes.append(f"{task.package} is not there and is left out: {_how(task.package)}")
     for turn in range(rounds):
         for task in list(left):
             if task.once and turn:
@@ -131,6 +136,14 @@ def run_tasks(
             found.setdefault(task.name, []).append(result)
     measured = {name: Measured(r[0]["engine"], tuple(r)) for name, r in found.items()}
     return measured, sorted(set(notes))
+
+
+def _how(package: str) -> str:
+    """How to get a peer."""
+    if package in APART:
+        where = "install it in an environment of its own and name that with --peer-python"
+        return f"{APART[package]}: {where}"
+    return "pip install 'execkit[bench]'"
 
 
 def run_once(task: Task, python: str, folder: Path) -> dict[str, Any]:

@@ -16,11 +16,21 @@ from execkit.errors import InvalidInput
 
 WORKLOADS = {
     "w1": "market_orders",
+    "w2": "limit_sweep",
     "w2b": "limit_orders",
     "w3": "book_orders",
     "walk": "depth_walk",
+    "scale": "scaling",
+    "engine": "order_path",
 }
-PACKAGES = ("vectorbt", "vectorbt-rust", "raptorbt", "hftbacktest")
+PACKAGES = (
+    "vectorbt",
+    "vectorbt-rust",
+    "raptorbt",
+    "hftbacktest",
+    "backtesting",
+    "nautilus_trader",
+)
 
 
 def run_simulator(
