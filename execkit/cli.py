@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from execkit import __version__, cli_bench, cli_simulate
+from execkit import __version__, cli_bench, cli_simulate, cli_sweep
 from execkit.cli_parts import (
     Interrupted,
     Json,
@@ -46,6 +46,7 @@ app.add_typer(data, name="data")
 app.add_typer(store, name="store")
 app.add_typer(cli_bench.bench, name="bench")
 app.command()(cli_simulate.simulate)
+app.command()(cli_sweep.sweep)
 
 DeskPath = Annotated[Path, typer.Argument(help="Desk directory, with journal and store.")]
 

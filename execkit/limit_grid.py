@@ -114,7 +114,7 @@ def independent(
     combinations: Sequence[Mapping[str, Any]],
     assumed: Assumptions,
 ) -> list[dict[str, Any]] | None:
-    """What `simulate` and `sweeps.summarise` would make of each combination, or None where only
+    """What `simulate` and `summaries.summarise` would make of each combination, or None where only
     they can tell."""
     ground = Ground.of(quotes, market, assumed)
     chosen = assumed.fidelity

@@ -15,7 +15,7 @@ from hypothesis import strategies as some
 import execkit as ek
 from execkit.limit_grid import independent, round_trips
 from execkit.limit_orders import Assumptions
-from execkit.sweeps import summarise
+from execkit.summaries import summarise
 
 MINUTE = 60_000_000_000
 START = 1_767_571_200_000_000_000

@@ -22,7 +22,8 @@ import execkit as ek
 from execkit import executors, sample
 from execkit.matching.reference_price import reference_prices
 from execkit.matching.tape import build_tape
-from execkit.sweeps import CombinationFailed, combinations, summarise
+from execkit.summaries import summarise
+from execkit.sweeps import CombinationFailed, combinations
 
 FEE = ek.FeeModel(maker_bps=1, taker_bps=4)
 GRID = {"offset_ticks": [1, 6], "gap_s": [30, 60]}

@@ -32,7 +32,7 @@ LAYERS = (
     "sources models valuation positions snapshot limits risk order_table metrics",
     "journal lifecycle records recovery venues matching scan request profit pressure liquidation "
     "simulator results algos sample taker_cost toy "
-    "limit_orders limit_grid executors sweeps "
+    "limit_orders limit_grid executors summaries sweeps scaleout "
     "store schema ingest ingest_sql storefile storedb storesim storesql",
     "dashboards outlets tasks orders realism",
     "monitor driver frames account bookkeeping signals protection gate emergency",
