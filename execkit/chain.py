@@ -108,6 +108,8 @@ def known(kind: str) -> str:
 
 def _plain(value: object) -> object:
     if isinstance(value, Decimal):
+        if value.is_finite() and "E" not in (text := str(value)):
+            return text
         if not value.is_finite():
             raise InvalidInput("payload", value, "NaN and infinity have no place in the journal")
         return format(value, "f")
@@ -131,9 +133,9 @@ def _body(payload: dict[str, object]) -> str:
     try:
         raw = orjson.dumps(payload, _plain, _STRICT)
     except TypeError:
-        return _canonical(payload)
-    if raw.count(b"null") != list(payload.values()).count(None):
-        return _canonical(payload)
+        return _unicode(_canonical(payload))
+    if b"null" in raw and raw.count(b"null") != list(payload.values()).count(None):
+        return _unicode(_canonical(payload))
     return raw.decode()
 
 
@@ -142,29 +144,32 @@ def encode(event: Event) -> Encoded:
 
     Text that is no Unicode (a lone surrogate in a venue's answer) is written as "?".
     """
-    if isinstance(event.ts_ns, bool) or not isinstance(event.ts_ns, int):
-        raise InvalidInput("ts_ns", event.ts_ns, "pass integer UTC nanoseconds")
-    if not -(2**63) <= event.ts_ns < 2**63:
-        raise InvalidInput("ts_ns", event.ts_ns, "does not fit 64 bits")
-    order_id, run_id = event.client_order_id, event.run_id
-    if not isinstance(order_id, str | None) or not isinstance(run_id, str):
+    kind, payload, ts_ns, order_id, run_id = event
+    if isinstance(ts_ns, bool) or not isinstance(ts_ns, int):
+        raise InvalidInput("ts_ns", ts_ns, "pass integer UTC nanoseconds")
+    if not -(2**63) <= ts_ns < 2**63:
+        raise InvalidInput("ts_ns", ts_ns, "does not fit 64 bits")
+    if not (order_id is None or isinstance(order_id, str)) or not isinstance(run_id, str):
         raise InvalidInput("client_order_id, run_id", (order_id, run_id), "pass text")
-    if not isinstance(event.payload, Mapping):
-        raise InvalidInput("payload", event.payload, "pass a JSON object (a mapping)")
+    if type(payload) is not dict:
+        if not isinstance(payload, Mapping):
+            raise InvalidInput("payload", payload, "pass a JSON object (a mapping)")
+        payload = dict(payload)
     try:
-        body = _body(dict(event.payload))
+        body = _body(payload)
     except InvalidInput:
         raise
     except (ValueError, TypeError) as error:
-        raise InvalidInput(
-            "payload", event.payload, f"not representable as JSON: {error}"
-        ) from None
-    order_id = None if order_id is None else _unicode(order_id)
-    return Encoded(event.ts_ns, known(event.kind), order_id, _unicode(run_id), _unicode(body))
+        raise InvalidInput("payload", payload, f"not representable as JSON: {error}") from None
+    if order_id is not None and not order_id.isascii():
+        order_id = _unicode(order_id)
+    if not run_id.isascii():
+        run_id = _unicode(run_id)
+    return Encoded(ts_ns, kind if kind in KINDS else known(kind), order_id, run_id, body)
 
 
 def _unicode(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return text.encode("utf-8", "replace").decode()
 
 
 def link(

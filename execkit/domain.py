@@ -264,17 +264,19 @@ class ExecutionOrder:
     def validate(self) -> None:
         """Put the fields that somebody gave in their one form; `InvalidInput` naming the first that
         cannot be. An order can be changed until it is sent, so sending asks again."""
-        self.symbol = normalise_symbol(self.symbol)
+        own = self.__dict__
+        own["symbol"] = normalise_symbol(self.symbol)
         self.side = Side.of(self.side, "side")
         self.order_type = OrderType.of(self.order_type, "order_type")
         self.time_in_force = TimeInForce.of(self.time_in_force, "time_in_force")
         self.mode = ExecutionMode.of(self.mode, "mode")
         self.quantity = positive(self.quantity, "quantity")
         for name in ("price", "stop_price", "trail_bps"):
-            if (value := getattr(self, name)) is not None:
-                setattr(self, name, positive(value, name))
+            if own[name] is not None:
+                own[name] = positive(own[name], name)
         for name in _TEXTS:
-            text(getattr(self, name), name)
+            if type(own[name]) is not str:
+                text(own[name], name)
         self.post_only = flag(self.post_only, "post_only")
         self.reduce_only = flag(self.reduce_only, "reduce_only")
         if self.expire_ts_ns is not None:
@@ -346,14 +348,13 @@ class Fill:
     def __post_init__(self) -> None:
         own = self.__dict__  # frozen for others; this is still the making of it
         own["symbol"] = normalise_symbol(self.symbol)
-        own["side"] = Side.of(self.side, "side")
-        own["liquidity"] = Liquidity.of(self.liquidity, "liquidity")
-        own["mode"] = ExecutionMode.of(self.mode, "mode")
+        for name, word in (("side", Side), ("liquidity", Liquidity), ("mode", ExecutionMode)):
+            own[name] = word.of(own[name], name)
         own["quantity"] = positive(self.quantity, "quantity")
         own["price"] = positive(self.price, "price")
         own["fee"] = to_decimal(self.fee, "fee")
-        own["venue_ts_ns"] = moment(self.venue_ts_ns, "venue_ts_ns")
-        own["local_ts_ns"] = moment(self.local_ts_ns, "local_ts_ns")
+        for name in ("venue_ts_ns", "local_ts_ns"):
+            own[name] = moment(own[name], name)
         for name in ("fill_id", "client_order_id", "fee_currency", "parent_order_id", "venue"):
             text(own[name], name)
 

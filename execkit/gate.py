@@ -6,7 +6,7 @@ Routing, the instrument's grid, the risk checks, the journal, and only then the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from execkit.account import Account, reference_of
 from execkit.bookkeeping import Bookkeeper, fit
@@ -204,7 +204,7 @@ class Gate:
         return ExecutionResult(
             success=not failed,
             order=order,
-            position=None if held is None else replace(held, fees=dict(held.fees)),
+            position=None if held is None else _as_it_is(held),
             error=f"{order.status.value}: {order.reason}" if failed else "",
             code=order.status.value if failed else "",
         )
@@ -213,6 +213,12 @@ class Gate:
         if order.status.is_live and order.status is not _S.CANCEL_PENDING:
             self.monitor.timeouts += 1
             self.orders.tasks.spawn(self.orders.cancel_order(order, reason="timeout"))
+
+
+def _as_it_is(held: Position) -> Position:
+    copy = object.__new__(Position)
+    copy.__dict__.update(held.__dict__, fees=dict(held.fees))
+    return copy
 
 
 def checked(exchanges: Mapping[str, Venue], mode: ExecutionMode) -> dict[str, Venue]:

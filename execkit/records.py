@@ -9,7 +9,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from decimal import Decimal
-from math import isfinite
 from typing import Any
 
 import execkit
@@ -158,16 +157,8 @@ def quote(seen: Quote, venue: str, role: str, order_id: str) -> Payload:
         "ts_ns": seen.ts_ns,
         "role": role,
         "client_order_id": order_id,
-        "bid": _shown(seen.bid),
-        "ask": _shown(seen.ask),
-        "bid_quantity": _shown(seen.bid_quantity),
-        "ask_quantity": _shown(seen.ask_quantity),
-        "last": _shown(seen.last),
+        **seen.shown,
     }
-
-
-def _shown(value: float) -> float | None:
-    return value if isfinite(value) else None
 
 
 def refused(no: Refused, symbol: str) -> Payload:

@@ -108,6 +108,6 @@ class AccountSnapshot:
 
 def loss_pct(before: Decimal | None, now: Decimal | None) -> Decimal:
     """How far `now` lies below `before`, in percent of it; 0 when above or not known."""
-    if before is None or now is None or before <= 0:
+    if before is None or now is None or before <= 0 or now >= before:
         return ZERO
-    return max(ZERO, (before - now) / before * _HUNDRED)
+    return (before - now) / before * _HUNDRED

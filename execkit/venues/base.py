@@ -75,6 +75,13 @@ class Quote:
         return float("nan")
 
     @cached_property
+    def shown(self) -> dict[str, float | None]:
+        """Prices and sizes, None where nothing was shown."""
+        names = ("bid", "ask", "bid_quantity", "ask_quantity", "last")
+        found = {name: float(getattr(self, name)) for name in names}
+        return {name: value if isfinite(value) else None for name, value in found.items()}
+
+    @cached_property
     def exact_mid(self) -> Decimal | None:
         """Exact mid of an uncrossed book, the last price where there is no book, else None."""
         if self.bid < self.ask:

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from operator import itemgetter
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from execkit.venues.base import Listener, Quote, UpdateKind, VenueUpdate
 from execkit.venues.paper_book import PaperBook
 from execkit.words import ExecutionMode, Liquidity
 
+_T = TypeVar("_T")
 _ENDED = {
     st.S_CANCELED: UpdateKind.CANCELED,
     st.S_EXPIRED: UpdateKind.EXPIRED,
@@ -217,7 +219,8 @@ class PaperVenue:
         elif entry[st.L_KIND] == st.K_END:
             kind = _ENDED[entry[st.L_PRICE]]
             reason = st.REASONS[entry[st.L_QTY]]
-        return VenueUpdate(
+        return _made(
+            VenueUpdate,
             kind=kind,
             client_order_id=order.client_order_id,
             venue_order_id=f"{self.name}-{row + 1}",
@@ -236,7 +239,8 @@ class PaperVenue:
         notional = float(quantity) * float(instrument.contract_size)
         notional *= 1.0 if instrument.is_inverse else float(price)
         fee = self._charge(ts, notional, notional / float(price), maker, instrument)
-        return Fill(
+        return _made(
+            Fill,
             fill_id=f"{order.client_order_id}-{len(self._fill_times)}",
             client_order_id=order.client_order_id,
             symbol=order.symbol,
@@ -251,6 +255,7 @@ class PaperVenue:
                 instrument.base, instrument.quote, inverse=instrument.is_inverse
             ),
             parent_order_id=order.parent_order_id,
+            run_id="",
             mode=self.mode,
             venue=self.name,
         )
@@ -269,3 +274,11 @@ class PaperVenue:
             return Decimal(str(self.fee.charge_one(*row, inverse=inverse)))
         columns = (np.array([value]) for value in row)
         return Decimal(str(float(self.fee.charge(*columns, inverse=inverse)[0])))
+
+
+def _made(kind: type[_T], /, **fields: object) -> _T:
+    """A frozen one with all its fields, which are ours and of the right form: to check each of them
+    would cost more than the match did."""
+    made = object.__new__(kind)
+    made.__dict__.update(fields)
+    return made
