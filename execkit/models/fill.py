@@ -96,4 +96,7 @@ def fill_model(fill: str | FillModel) -> FillModel:
         return fill
     if isinstance(fill, str) and fill in BY_NAME:
         return BY_NAME[fill]
+    if fill == "calibrated":
+        fix = "needs a calibration made from your own fills, named by its id, and there is none: "
+        raise InvalidInput("fill", fill, fix + f"use one of {sorted(BY_NAME)} or a FillModel")
     raise InvalidInput("fill", fill, f"use one of {sorted(BY_NAME)} or a FillModel")
