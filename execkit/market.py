@@ -21,6 +21,7 @@ from execkit.clock import from_ns
 from execkit.domain import Instrument
 from execkit.errors import InvalidData, InvalidInput
 from execkit.instruments import Instruments, by_symbol, infer_instruments, units_of
+from execkit.kept import Kept
 from execkit.tables import KINDS, Finding, Table, build, from_frame
 from execkit.timeframes import interval_ns, most_common_step
 from execkit.words import normalise_symbol
@@ -60,6 +61,7 @@ class MarketData:
     bar_interval_ns : per symbol, as given or the most common difference of bar times.
     notes : findings made while loading, repeated by `check`.
     inferred : symbols whose instrument is a guess from the data, and taken for spot.
+    kept : what others made of these tables, so that it is made once; not copied along.
     """
 
     bars: Table | None = None
@@ -72,6 +74,7 @@ class MarketData:
     bar_interval_ns: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[Finding, ...] = ()
     inferred: frozenset[str] = frozenset()
+    kept: Kept = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for kind in KINDS:
@@ -95,9 +98,10 @@ class MarketData:
         guessed = frozenset(missing) | (self.inferred & priced)
         object.__setattr__(self, "inferred", guessed)
         object.__setattr__(self, "bar_interval_ns", MappingProxyType(dict(sorted(steps.items()))))
+        object.__setattr__(self, "kept", Kept())
 
     def __reduce__(self) -> tuple[object, ...]:
-        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        parts = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
         parts |= {name: dict(parts[name]) for name in ("instruments", "bar_interval_ns")}
         return _revived, (parts,)
 

@@ -61,7 +61,7 @@ def moved(request: Request, columns: Columns, impact: ImpactLike) -> Columns:
         c.fill_quantity * size * (price - c.fill_price),
     )
     average = _averages(c, price, inverse)
-    return replace(c, fill_price=price, average=average, impact_cost=sign * cost)
+    return replace(c, fill_price=price, moved_average=average, impact_cost=sign * cost)
 
 
 def _parents(request: Request) -> np.ndarray:
@@ -80,7 +80,7 @@ def _parents(request: Request) -> np.ndarray:
 
 def _averages(c: Columns, price: np.ndarray, inverse: np.ndarray) -> np.ndarray:
     """Average price of each order, harmonic for inverse contracts; NaN where nothing filled."""
-    n = len(c.average)
+    n = len(c.status)
     total = np.bincount(c.fill_row, c.fill_quantity, minlength=n)
     worth = np.bincount(c.fill_row, np.where(inverse, c.fill_quantity / price,
                                              c.fill_quantity * price), minlength=n)  # fmt: skip

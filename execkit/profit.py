@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from execkit.arrays import is_one_value
 from execkit.matching.fold import fold
 from execkit.matching.outcome import Columns
 from execkit.models.funding import FundingRates
@@ -156,12 +158,26 @@ def _open_pnl(part: Part, held: np.ndarray, average: np.ndarray, ts: np.ndarray)
 
 
 def words(codes: np.ndarray, words: Any) -> Any:
-    unique = list(dict.fromkeys(str(w) for w in words))
-    place = np.array([unique.index(str(w)) for w in words], dtype=np.int32)
-    index = place[np.asarray(codes, dtype=np.int64)]
-    return pd.Categorical.from_codes(index, pd.Index(unique, dtype=str))
+    """Codes into a list of words, as a categorical of the words without repetitions."""
+    given = tuple(str(w) for w in words)
+    dtype, place = _vocabulary(given)
+    if is_one_value(codes):
+        only = int(place[codes[0]])
+        many = np.zeros(len(codes), dtype=np.int8)  # zeros cost nothing until they are looked at
+        codes = many if only == 0 else many + np.int8(only)
+    elif len(dtype.categories) < len(given) or codes.dtype != np.int8:
+        codes = place[np.asarray(codes, dtype=np.int64)]
+    return pd.Categorical.from_codes(codes, dtype=dtype, validate=False)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=64)
+def _vocabulary(words: tuple[str, ...]) -> tuple[pd.CategoricalDtype, np.ndarray]:
+    unique = list(dict.fromkeys(words))
+    kind = np.int8 if len(unique) < 127 else np.int32
+    place = np.array([unique.index(w) for w in words], dtype=kind)
+    return pd.CategoricalDtype(pd.Index(unique, dtype=str)), place
 
 
 def _end_of(part: Part) -> int:
     """Last event of the symbol's data."""
-    return int(part.market.tape.ts[-1])
+    return part.market.ends_ns[1]

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from execkit import profit
+from execkit import fill_table, profit
 from execkit.liquidation import MarginReport, margin_report
 from execkit.matching import state as st
 from execkit.matching.outcome import ABSENT, Columns
 from execkit.metrics.markouts import HORIZONS_NS
-from execkit.models.base import FeeLike, Leg, params_of
+from execkit.models.base import Leg, params_of
 from execkit.models.fill import OPTIMISTIC, PESSIMISTIC, QUEUE, FillModel, fill_model
 from execkit.models.margin import MarginModel
-from execkit.order_table import GIVEN, SIDES, TIFS, TYPES, OrderTable
+from execkit.order_columns import GIVEN
+from execkit.order_table import SIDES, TIFS, TYPES, OrderTable
 from execkit.profit import words
 from execkit.request import Part, Request
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 MAX_QUOTE_AGE_NS = 10_000_000_000
 """A book not shown for longer says nothing about its mid: the store's default for look-ups."""
 
-NOT_TAKEN = len(st.REASONS)
 REASONS = (*st.REASONS, "not_taken")
 """Why an order ended; the last was not the matching's doing: the venue did not take the request."""
 
@@ -107,22 +107,22 @@ class SimulationResult:
     def orders(self) -> pd.DataFrame:
         t, c = self.table, self.columns
         frame = pd.DataFrame({"client_order_id": self._ids(np.arange(len(t)))})
-        frame["ts_ns"] = t.ts_ns
+        frame["ts_ns"] = t.ts_ns.copy()
         frame["symbol"] = words(t.symbol, t.symbols)
         frame["side"] = words(t.side, SIDES)
         frame["order_type"] = words(t.order_type, TYPES)
         frame["time_in_force"] = words(t.time_in_force, TIFS)
         for name in ("quantity", "price", "stop_price", "trail_bps", "post_only", "reduce_only"):
-            frame[name] = getattr(t, name)
+            frame[name] = getattr(t, name).copy()
         for name in ("expire_ts_ns", "cancel_ts_ns"):
             frame[name] = _maybe(getattr(t, name))
         for name in ("oco_group", "parent_order_id", "strategy_id"):
             if name in t.texts:
-                frame[name] = t.texts[name]
+                frame[name] = t.texts[name].copy()
         frame["status"] = words(c.status, STATUSES)
         frame["reason"] = words(c.reason, REASONS)
-        frame["filled_quantity"] = c.filled
-        frame["average_price"] = c.average
+        frame["filled_quantity"] = c.filled.copy()
+        frame["average_price"] = c.average.copy()
         decision, arrival = np.full(len(t), np.nan), np.full(len(t), np.nan)
         for code, symbol in enumerate(t.symbols):
             rows = np.flatnonzero(t.symbol == code)
@@ -140,27 +140,12 @@ class SimulationResult:
 
     @cached_property
     def fills(self) -> pd.DataFrame:
-        t, c = self.table, self.columns
-        row = c.fill_row
-        frame = pd.DataFrame({"fill_id": np.arange(len(row))})
-        frame["client_order_id"] = self._ids(row)
-        if "parent_order_id" in t.texts:
-            frame["parent_order_id"] = t.texts["parent_order_id"][row]
-        same = np.zeros(len(row), dtype=np.int8)
-        frame["run_id"], frame["mode"] = words(same, [self.run_id]), words(same, ["paper"])
-        venues = [self._part(s).market.venue for s in t.symbols]
-        frame["venue"] = words(t.symbol[row], venues)
-        frame["symbol"] = words(t.symbol[row], t.symbols)
-        frame["side"] = words(t.side[row], SIDES)
-        frame["quantity"], frame["price"] = c.fill_quantity, c.fill_price
-        frame["liquidity"] = words(c.fill_maker.astype(np.int8), ("taker", "maker"))
-        frame["fee"], currencies, codes = self._fees(self.request.fee)
-        frame["fee_currency"] = words(codes, currencies)
-        frame["venue_ts_ns"] = c.fill_ts
-        frame["local_ts_ns"] = c.fill_ts + self._delay("response", row, c.fill_ts)
-        if c.impact_cost is not None:
-            frame["impact_cost"] = c.impact_cost
-        return frame
+        # a shallow copy: whoever writes to it gets columns of their own, and ours stay as they are
+        return self._fills.copy(deep=False)
+
+    @cached_property
+    def _fills(self) -> pd.DataFrame:
+        return fill_table.fills(self.request, self.columns, self._ids(self.columns.fill_row))
 
     @cached_property
     def positions(self) -> pd.DataFrame:
@@ -172,7 +157,7 @@ class SimulationResult:
 
     @cached_property
     def equity(self) -> pd.DataFrame:
-        fees, _, _ = self._fees(self.request.fee.in_settlement())
+        fees, _, _ = fill_table.fees(self.request, self.columns, self.request.fee.in_settlement())
         return profit.equity(self.request, self.positions, fees, self.funding)
 
     def margin(
@@ -187,7 +172,7 @@ class SimulationResult:
         filled (`short_of_margin`); liquidation is whole, at the mark, without its own slippage.
         Raises `InvalidInput` for a market read piece by piece, and for a currency not held.
         """
-        fees, _, _ = self._fees(self.request.fee.in_settlement())
+        fees, _, _ = fill_table.fees(self.request, self.columns, self.request.fee.in_settlement())
         return margin_report(
             self.request, self.positions, fees, self.funding, model, balance, currency
         )
@@ -338,23 +323,6 @@ class SimulationResult:
         values = [value(self._part(s).market.instrument) for s in t.symbols]
         return np.array(values)[t.symbol]
 
-    def _fees(self, fee: FeeLike) -> tuple[np.ndarray, list[str], np.ndarray]:
-        """Fee of each fill, the names of the fee currencies, and each fill's code into them."""
-        t, c = self.table, self.columns
-        symbol = t.symbol[c.fill_row]
-        instruments = [self._part(s).market.instrument for s in t.symbols]
-        size = np.array([float(i.contract_size) for i in instruments])[symbol]
-        inverse = np.array([i.is_inverse for i in instruments], dtype=bool)[symbol]
-        notional = c.fill_quantity * size * np.where(inverse, 1.0, c.fill_price)
-        base = notional / c.fill_price
-        volume = fee.volume_before(c.fill_ts, notional)
-        linear = fee.charge(notional, base, c.fill_maker, volume)
-        coin = fee.charge(notional, base, c.fill_maker, volume, inverse=True)
-        names = [fee.currency_of(i.base, i.quote, inverse=i.is_inverse) for i in instruments]
-        unique = list(dict.fromkeys(names))
-        codes = np.array([unique.index(n) for n in names], dtype=np.int8)[symbol]
-        return np.where(inverse, coin, linear), unique, codes
-
     def _quotes(self) -> pd.DataFrame:
         """The quotes that decision, arrival and markout look-ups of this run can hit."""
         t, c = self.table, self.columns
@@ -385,4 +353,4 @@ class SimulationResult:
 
 
 def _maybe(times: np.ndarray) -> pd.arrays.IntegerArray:
-    return pd.arrays.IntegerArray(times, times == GIVEN)
+    return pd.arrays.IntegerArray(times.copy(), times == GIVEN)

@@ -109,7 +109,7 @@ class MarketScan:
             fidelity=kind,
             instrument=instrument,
             units=units_of(instrument),
-            tape=tape,
+            events=tape,
             levels=1,
             venue=parts[kind].venue,
             inferred=symbol in self.manifest.inferred,

@@ -6,29 +6,30 @@ import math
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from execkit.arrays import fixed, is_one_value, one_value
 from execkit.domain import Instrument
 from execkit.errors import InvalidInput
 from execkit.market import MarketData
 from execkit.matching import direct, loop, stream
 from execkit.matching import state as st
 from execkit.matching.outcome import Columns, Found
-from execkit.matching.reference_price import reference_prices
-from execkit.matching.tape import SymbolTape, TapeSource, build_tape, check_volume
+from execkit.matching.tape import SymbolTape, TapeSource, build_tape
+from execkit.matching.whole import to_whole
 from execkit.metrics.markouts import HORIZONS_NS
 from execkit.models.base import FeeLike, ImpactLike, LatencyLike
 from execkit.models.fee import FeeModel
 from execkit.models.fill import FillModel, QueueModel, fill_model
 from execkit.models.funding import funding_rates
-from execkit.models.latency import LatencyModel
-from execkit.order_table import GIVEN, OrderTable, read_orders
+from execkit.models.latency import LatencyModel, delayed, fixed_ns
+from execkit.order_columns import GIVEN
+from execkit.order_table import OrderTable, read_orders
 from execkit.pressure import moved
 from execkit.request import Part, Request
-from execkit.results import NOT_TAKEN, SimulationResult
+from execkit.results import SimulationResult
 
 __all__ = ["SimulationResult", "model_arrays", "run_request", "simulate"]
 
@@ -122,19 +123,20 @@ def _check_types(
 
 def run_request(request: Request, model: FillModel, *, show: bool = False) -> SimulationResult:
     """Match checked orders under a fill model; the same request may run under several."""
-    table = request.table
-    columns = Columns.empty(len(table))
-    columns.arrival_ns[:] = request.arrival
-    lost = request.lost_ns != GIVEN
-    columns.status[lost], columns.reason[lost] = st.S_REJECTED, NOT_TAKEN
-    columns.done_ns[lost] = request.lost_ns[lost]
-    bar = tqdm(total=len(table), desc="simulate", unit="order", disable=not show)
-    for symbol, part in zip(table.symbols, request.parts, strict=True):
-        if len(part.rows):
-            columns.add(_match(request, part, model, symbol), part.rows, part.market)
-        bar.update(len(part.rows))
-    bar.close()
-    columns = columns.finish()
+    bar: Any = None
+    if show:
+        from tqdm.auto import tqdm  # takes longer to import than many a simulation
+
+        bar = tqdm(total=len(request.table), desc="simulate", unit="order")
+    found = []
+    for symbol, part in zip(request.table.symbols, request.parts, strict=True):
+        if part.size:
+            found.append(_match(request, part, model, symbol))
+        if bar is not None:
+            bar.update(part.size)
+    if bar is not None:
+        bar.close()
+    columns = Columns.of(request, found)
     if any(part.market.pieces is not None for part in request.parts):
         request = replace(request, parts=_looked_up(request, columns))
     if request.impact is not None:
@@ -153,7 +155,7 @@ def _looked_up(request: Request, columns: Columns) -> list[Part]:
         moments += [columns.fill_ts, decided, request.arrival[part.rows]]
         moments.append(decided - request.latency.delay("feed", rows, request.seed, decided))
         at = np.concatenate(moments)
-        parts.append(replace(part, reference=stream.reference_at(part.market, at)))
+        parts.append(replace(part, looked_up=stream.reference_at(part.market, at)))
     return parts
 
 
@@ -162,9 +164,14 @@ def _match(request: Request, part: Part, model: FillModel, symbol: str) -> Found
     position = request.start.get(symbol, 0.0)
     if part.market.pieces is not None:
         return Found.of(stream.run(_load(request, part, model, position), part.market))
+    if model.participation is not None:
+        part.market.check_volume()
     found = direct.answer(request, part, model, position)
-    if found is not None:
-        return found
+    return replayed(request, part, model, position) if found is None else found
+
+
+def replayed(request: Request, part: Part, model: FillModel, position: float) -> Found:
+    """What became of one symbol's orders, from the event loop. position : as of `direct.answer`."""
     core = _load(request, part, model, position)
     core, _ = loop.run(core, part.market.tape, st.INF - 1)
     return Found.of(core)
@@ -195,7 +202,7 @@ def model_arrays(model: FillModel, market: SymbolTape) -> tuple[np.ndarray, np.n
     )
     part = math.nan if model.participation is None else model.participation
     if model.participation is not None:
-        check_volume(market.tape, market.symbol)
+        market.check_volume()
     half, unit = model.half_spread_bps / 1e4, market.units.quantity
     floats = np.array([part, model.stop_slip, half, model.queue_power, unit])
     return flags, floats
@@ -204,8 +211,9 @@ def model_arrays(model: FillModel, market: SymbolTape) -> tuple[np.ndarray, np.n
 def _tick_means_something(market: SymbolTape) -> bool:
     """A tick far below the price was not the market's: no grid was known, and a ladder of such
     steps would be free of cost."""
-    quotes = market.tape.quotes[[0, 2]]
-    top = int(quotes.max()) if quotes.size else 0
+    if market.fidelity != "quotes":
+        return True
+    top = market.kept.once("top", lambda: int(market.tape.quotes[[0, 2]].max()))
     return float(market.instrument.tick_size) * market.units.price > 1e-7 * top
 
 
@@ -227,10 +235,15 @@ def _arrivals(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """When orders and their cancels reach the venue (GIVEN: never), and when we know that the venue
     did not take an order (GIVEN: it did)."""
-    rows = np.arange(len(table))
+    n, none = len(table), one_value(GIVEN, len(table))
+    uncanceled = is_one_value(table.cancel_ts_ns) and table.cancel_ts_ns[0] == GIVEN
+    if uncanceled and fixed_ns(delays, "entry") is not None:
+        arrival = delayed(delays, "entry", table.ts_ns, np.zeros(0, dtype=np.int64), seed)
+        return arrival, table.cancel_ts_ns, none
+    rows = np.arange(n)
     entry = delays.delay("entry", rows, seed, table.ts_ns)
     arrival = np.where(entry >= 0, table.ts_ns + entry, GIVEN)
-    lost = np.where(entry >= 0, GIVEN, table.ts_ns - entry)
+    lost = none if (entry >= 0).all() else np.where(entry >= 0, GIVEN, table.ts_ns - entry)
     cancel = table.cancel_ts_ns.copy()
     asked = np.flatnonzero((cancel != GIVEN) & (entry >= 0))
     way = delays.delay("cancel", rows[asked], seed, cancel[asked])
@@ -240,37 +253,39 @@ def _arrivals(
 
 
 def _prepare(table: OrderTable, code: int, market: SymbolTape, lost: np.ndarray) -> Part:
-    rows = np.flatnonzero(table.symbol == code)
+    whole = len(table.symbols) == 1
+    rows = slice(None) if whole else np.flatnonzero(table.symbol == code)
     _check_span(table, rows, market)
-    names = ("price", "stop_price", "quantity")
-    columns = [_on_grid(table, rows, name, market) for name in names]
-    taken = lost[rows] == GIVEN
-    limit, stop, quantity = (column[taken] for column in columns)
-    return Part(
-        rows=rows[taken],
-        market=market,
-        reference=reference_prices(market),  # of a tape in pieces: none yet, see `_looked_up`
-        limit=limit,
-        stop=stop,
-        quantity=quantity,
+    columns = [_on_grid(table, rows, name, market) for name in ("price", "stop_price", "quantity")]
+    if not is_one_value(lost) or lost[0] != GIVEN:
+        chosen = np.arange(len(table))[rows]
+        taken = lost[chosen] == GIVEN
+        rows, columns = chosen[taken], [column[taken] for column in columns]
+    limit, stop, quantity = columns
+    size = len(quantity)
+    return Part(size, None if isinstance(rows, slice) else rows, market, limit, stop, quantity)
+
+
+def _check_span(table: OrderTable, rows: slice | np.ndarray, market: SymbolTape) -> None:
+    ts = table.ts_ns[rows]
+    first, last = market.ends_ns
+    # an order decided when the last bar closed is a nanosecond later than that bar's end
+    latest = last + 1 if market.fidelity == "bars" else last
+    if first <= ts[0] and ts[-1] <= latest:  # they are sorted
+        return
+    row = int(np.flatnonzero((ts < first) | (ts > latest))[0])
+    raise InvalidInput(
+        "ts_ns",
+        int(ts[row]),
+        f"is outside the {market.fidelity} of {market.symbol}, which spans {first} to {last}"
+        + _unit_hint(int(ts[row]), first),
+        row=_row(rows, row),
     )
 
 
-def _check_span(table: OrderTable, rows: np.ndarray, market: SymbolTape) -> None:
-    ts, tape = table.ts_ns[rows], market.tape.ts
-    first, last = int(tape[0]), int(tape[-1])
-    # an order decided when the last bar closed is a nanosecond later than that bar's end
-    latest = last + 1 if market.fidelity == "bars" else last
-    outside = np.flatnonzero((ts < first) | (ts > latest))
-    if len(outside):
-        row = int(outside[0])
-        raise InvalidInput(
-            "ts_ns",
-            int(ts[row]),
-            f"is outside the {market.fidelity} of {market.symbol}, which spans {first} to {last}"
-            + _unit_hint(int(ts[row]), first),
-            row=int(rows[row]),
-        )
+def _row(rows: slice | np.ndarray, at: int) -> int:
+    """The row of the table that is the `at`-th of `rows`."""
+    return at if isinstance(rows, slice) else int(rows[at])
 
 
 def _unit_hint(ts_ns: int, first_ns: int) -> str:
@@ -281,81 +296,77 @@ def _unit_hint(ts_ns: int, first_ns: int) -> str:
     return ""
 
 
-def _on_grid(table: OrderTable, rows: np.ndarray, name: str, market: SymbolTape) -> np.ndarray:
+def _on_grid(
+    table: OrderTable, rows: slice | np.ndarray, name: str, market: SymbolTape
+) -> np.ndarray:
     """Integers of a price or quantity column; an off-grid value is refused, never rounded."""
     units, instrument = market.units, market.instrument
-    values = getattr(table, name)[rows]
+    column = getattr(table, name)
+    values = column[:1] if is_one_value(column) else column[rows]
     step = instrument.lot_size if name == "quantity" else instrument.tick_size
     scale = units.quantity if name == "quantity" else units.price
-    given = ~np.isnan(values)
-    whole = (units.quantities if name == "quantity" else units.prices)(values)
-    multiple = max(1, round(float(step) * scale))
-    off = given & ((whole / scale != values) | (whole % multiple != 0))
-    if off.any():
-        at = int(np.flatnonzero(off)[0])
+    whole = np.empty(len(values), dtype=np.int64)
+    at = to_whole(fixed(values), scale, max(1, round(float(step) * scale)), whole)
+    if at >= 0:
         kind = "lot" if name == "quantity" else "tick"
         fix = "round it with the Instrument's quantize_price or quantize_quantity"
         if market.inferred:
             fix = "that is what the data shows, so give the market the venue's own Instrument"
         told = f"is not a multiple of the {kind} {step} of {instrument.symbol}: {fix}"
-        raise InvalidInput(name, float(values[at]), told, row=int(rows[at]))
-    _check_minimum(table, rows, whole, name, scale, instrument)
-    return np.where(given, whole, 0)
+        raise InvalidInput(name, float(values[at]), told, row=_row(rows, at))
+    if name == "quantity":
+        _check_minimum(values, table.price[rows], rows, instrument)
+    if is_one_value(column):
+        return one_value(whole[0], len(column) if isinstance(rows, slice) else len(rows))
+    return whole
 
 
 def _check_minimum(
-    table: OrderTable,
-    rows: np.ndarray,
-    whole: np.ndarray,
-    name: str,
-    scale: float,
-    instrument: Instrument,
+    quantity: np.ndarray, price: np.ndarray, rows: slice | np.ndarray, instrument: Instrument
 ) -> None:
     """Minimum quantity, and minimum notional where the order has a price."""
-    if name != "quantity":
-        return
-    quantity, price = whole / scale, table.price[rows]
     size = float(instrument.contract_size)
-    notional = quantity * size if instrument.is_inverse else quantity * price * size
-    limits = (
-        ("min_quantity", instrument.min_quantity, quantity),
-        ("min_notional", instrument.min_notional, notional),
-    )
-    for label, least, values in limits:
-        low = np.flatnonzero(values < float(least)) if least is not None else np.zeros(0, int)
+    for label in ("min_quantity", "min_notional"):
+        least = getattr(instrument, label)
+        if least is None:
+            continue
+        values = quantity
+        if label == "min_notional":
+            values = quantity * size if instrument.is_inverse else quantity * price * size
+        low = np.flatnonzero(values < float(least))
         if len(low):
             at = int(low[0])
             raise InvalidInput(
                 "quantity",
-                float(quantity[at]),
+                float(quantity[min(at, len(quantity) - 1)]),
                 f"is below the {label} {least} of {instrument.symbol}",
-                row=int(rows[at]),
+                row=_row(rows, at),
             )
 
 
 def _load(request: Request, part: Part, model: FillModel, position: float) -> st.Core:
     """A Core that holds the orders and their own events, ready to run."""
-    table, arrival, cancel = request.table, request.arrival, request.cancel
-    rows, n = part.rows, len(part.rows)
-    groups, oco = np.unique(table.oco[rows], return_inverse=True)
-    oco = np.where(table.oco[rows] < 0, -1, oco)
+    table, n = request.table, part.size
+    given_groups = part.of(table.oco)
+    groups, oco = np.unique(given_groups, return_inverse=True)
+    oco = np.where(given_groups < 0, -1, oco)
     flags, floats = model_arrays(model, part.market)
     core = st.new_core(
         flags, floats, orders=n, groups=len(groups), levels=part.market.levels, log=4 * n + 1024
     )
     o = core.orders
-    o[st.SIDE], o[st.TYPE] = table.side[rows], table.order_type[rows]
-    o[st.TIF], o[st.POST] = table.time_in_force[rows], table.post_only[rows]
-    o[st.REDUCE], o[st.OCO] = table.reduce_only[rows], oco
+    o[st.SIDE], o[st.TYPE] = part.of(table.side), part.of(table.order_type)
+    o[st.TIF], o[st.POST] = part.of(table.time_in_force), part.of(table.post_only)
+    o[st.REDUCE], o[st.OCO] = part.of(table.reduce_only), oco
     o[st.QTY], o[st.REM] = part.quantity, part.quantity
     o[st.LIMIT], o[st.STOP] = part.limit, part.stop
-    o[st.EXPIRY] = table.expire_ts_ns[rows]
+    o[st.EXPIRY] = part.of(table.expire_ts_ns)
     o[[st.WATER, st.TRIG_TS, st.DONE_TS, st.ARRIVAL]] = st.NONE
-    core.trail[:] = np.nan_to_num(table.trail_bps[rows]) / 1e4
+    core.trail[:] = np.nan_to_num(part.of(table.trail_bps)) / 1e4
     st.link_groups(core, n)
-    times = [arrival[rows], cancel[rows], table.expire_ts_ns[rows]]
+    times = [part.of(column) for column in (request.arrival, request.cancel, table.expire_ts_ns)]
     # what would happen after the end of the data is not known to have happened
-    end = part.market.tape.ts[-1]
+    end = part.market.ends_ns[1]
     given = [(t != GIVEN) & (t <= end) for t in times]
     ts = np.concatenate([t[g] for t, g in zip(times, given, strict=True)])
     kind = np.concatenate([np.full(int(g.sum()), k) for k, g in enumerate(given)])

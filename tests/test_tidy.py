@@ -25,11 +25,13 @@ PACKAGE = ROOT / "execkit"
 # A folder counts as one name.
 LAYERS = (
     "errors",
-    "words kernels clock",
+    "words kernels arrays clock kept",
     "domain",
     "timeframes config chain",
     "book tables instruments rebuild checks combine align market",
-    "sources models valuation positions snapshot limits risk order_table metrics",
+    "sources models valuation positions snapshot limits risk metrics "
+    "order_table order_columns coding",
+    "fill_table "
     "journal lifecycle records recovery venues matching scan request profit pressure liquidation "
     "simulator results algos sample taker_cost toy "
     "limit_orders limit_grid executors summaries sweeps scaleout "

@@ -16,7 +16,7 @@ from execkit.request import Part, Request
 
 Way = Callable[[Request, Part, FillModel, float], Found | None]
 
-_HOMES: dict[str, str] = {"depth": "direct_book", "quotes": "direct_book"}
+_HOMES = {"bars": "direct_bars", "depth": "direct_book", "quotes": "direct_book"}
 """By fidelity, the module whose function `answer` is the way."""
 
 

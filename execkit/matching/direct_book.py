@@ -11,7 +11,7 @@ from execkit.matching.levels import Levels
 from execkit.matching.levels_build import levels_of
 from execkit.matching.outcome import ABSENT, Found
 from execkit.models.fill import FillModel
-from execkit.order_table import GIVEN
+from execkit.order_columns import GIVEN
 from execkit.request import Part, Request
 
 
@@ -66,8 +66,8 @@ def _orders(request: Request, part: Part) -> dw.Orders:
         tif=tif,
         post=table.post_only[rows],
         reduce=table.reduce_only[rows],
-        limit=part.limit,
-        quantity=part.quantity,
+        limit=np.ascontiguousarray(part.limit),  # may be a view of one value
+        quantity=np.ascontiguousarray(part.quantity),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -87,16 +86,12 @@ def _touches(t: st.Tape, levels: np.ndarray, n: np.ndarray, out: np.ndarray) -> 
     return rows
 
 
-_MADE: WeakKeyDictionary[SymbolTape, ReferencePrices] = WeakKeyDictionary()
-
-
 def reference_prices(market: SymbolTape) -> ReferencePrices:
-    """The reference prices of one symbol's tape, made once for it."""
+    """The reference prices of one symbol's tape, made once and kept with it."""
     if market.pieces is not None:  # nothing is known before it is read: `stream.reference_at`
         none, ts = np.zeros(0), np.zeros(0, dtype=np.int64)
         return ReferencePrices(ts, none, none, none, none, none, market.fidelity == "bars")
-    made = _MADE.get(market)
-    return _MADE.setdefault(market, prices_from(market)) if made is None else made
+    return market.kept.once("reference", lambda: prices_from(market))
 
 
 class Displayed:

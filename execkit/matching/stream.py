@@ -40,7 +40,7 @@ def reference_at(market: SymbolTape, moments: np.ndarray) -> ReferencePrices:
     kept: list[ReferencePrices] = []
     before: ReferencePrices | None = None
     for tape, until, levels in _tapes(market):
-        part = replace(market, tape=tape, levels=levels, pieces=None)
+        part = replace(market, events=tape, levels=levels, pieces=None)
         prices = prices_from(part, book)
         if before is not None:
             prices = _joined([before, prices])

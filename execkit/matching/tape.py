@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from execkit.domain import Instrument
 from execkit.errors import InvalidData, InvalidInput
 from execkit.instruments import Units, units_of
+from execkit.kept import Kept
 from execkit.market import MarketData
 from execkit.matching import state as st
+from execkit.matching.bar_table import Bars, whole_bars
 from execkit.tables import Table
 
 Fidelity = Literal["auto", "depth", "quotes", "prints", "bars"]
@@ -30,11 +30,14 @@ class Piece(NamedTuple):
     until: int
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclass(frozen=True, eq=False)
 class SymbolTape:
     """One symbol's tape with what is needed to read its integers.
 
-    A tape that is larger than memory has `pieces`, which reads it from its start; `tape` then has
+    events : the tape, or None where there are `bars`: then it is made only if somebody asks for it.
+    levels : upper bound of the number of levels of one book side. inferred : whether tick and lot
+    were read off the data rather than given. kept : indexes and other things made of this tape.
+    A tape that is larger than memory has `pieces`, which reads it from its start; `events` then has
     only the first and last time and, of quotes, the highest.
     """
 
@@ -42,13 +45,32 @@ class SymbolTape:
     fidelity: str
     instrument: Instrument
     units: Units
-    tape: st.Tape
+    events: st.Tape | None
     levels: int
-    """Upper bound of the number of levels of one book side."""
     venue: str
     inferred: bool
-    """Whether tick and lot were read off the data rather than given."""
     pieces: Callable[[], Iterator[Piece]] | None = None
+    bars: Bars | None = None
+    kept: Kept = field(default_factory=Kept, init=False, repr=False)
+
+    @property
+    def tape(self) -> st.Tape:
+        if self.events is not None:
+            return self.events
+        assert self.bars is not None  # one of the two is there
+        return self.kept.once("tape", self.bars.tape)
+
+    @property
+    def ends_ns(self) -> tuple[int, int]:
+        """Time of the first and of the last event."""
+        if self.bars is not None:
+            return self.bars.ends_ns
+        return int(self.tape.ts[0]), int(self.tape.ts[-1])
+
+    def check_volume(self) -> None:
+        """Refuse bars without volume to a model that gives a share of it."""
+        if self.bars is not None:
+            self.kept.once("volume", lambda: check_volume(self.tape, self.symbol))
 
 
 def choose_fidelity(market: MarketData, symbol: str, fidelity: str) -> str:
@@ -97,28 +119,23 @@ def build_tape(market: MarketData | TapeSource, symbol: str, fidelity: str = "au
     if not isinstance(market, MarketData):
         return market.tape(symbol, fidelity)
     kind = choose_fidelity(market, symbol, fidelity)
-    with _making:
-        made = _TAPES.setdefault(market, {})
-        if (symbol, kind) not in made:
-            made[symbol, kind] = _build(market, symbol, kind)
-        return made[symbol, kind]
-
-
-_TAPES: WeakKeyDictionary[MarketData, dict[tuple[str, str], SymbolTape]] = WeakKeyDictionary()
-_making = threading.Lock()
+    return market.kept.once(("tape", symbol, kind), lambda: _build(market, symbol, kind))
 
 
 def _build(market: MarketData, symbol: str, kind: str) -> SymbolTape:
     instrument = market.instruments[symbol]
     units = units_of(instrument)
-    tape = events_of(market, symbol, kind, units)
     main = _table(market, kind, symbol)
     assert main is not None  # choose_fidelity saw it
-    levels = len(np.unique(tape.depth[1])) if kind == "depth" else 1
     venue = main.venues[main["venue"][0]] if len(main) and main.venues else ""
-    return SymbolTape(
-        symbol, kind, instrument, units, tape, levels, venue, symbol in market.inferred
-    )
+    known = (symbol, kind, instrument, units)
+    inferred = symbol in market.inferred
+    if kind == "bars":
+        bars = _bars(main, units, market.bar_interval_ns.get(symbol), symbol)
+        return SymbolTape(*known, None, 1, venue, inferred, bars=bars)
+    tape = events_of(market, symbol, kind, units)
+    levels = len(np.unique(tape.depth[1])) if kind == "depth" else 1
+    return SymbolTape(*known, tape, levels, venue, inferred)
 
 
 def events_of(market: MarketData, symbol: str, kind: str, units: Units) -> st.Tape:
@@ -127,12 +144,12 @@ def events_of(market: MarketData, symbol: str, kind: str, units: Units) -> st.Ta
     prints = _table(market, "prints", symbol) if kind != "bars" else None
     if prints is not None and "off_book" in prints:
         prints = prints.cut(prints["off_book"] == 0)
+    if kind == "bars":
+        assert main is not None
+        return _bars(main, units, market.bar_interval_ns.get(symbol), symbol).tape()
     for table in (main, prints):
         if table is not None and table.kind != "quotes":
             _check_prices(table, symbol)
-    if kind == "bars":
-        assert main is not None
-        return _bars(main, units, market.bar_interval_ns.get(symbol))
     return _feed(kind, main, prints, units, market.shared_seq)
 
 
@@ -196,20 +213,14 @@ def _empty() -> dict[str, np.ndarray]:
     }
 
 
-def _bars(bars: Table, units: Units, interval: int | None) -> st.Tape:
+def _bars(table: Table, units: Units, interval: int | None, symbol: str) -> Bars:
+    bars = whole_bars(table.columns, (interval or 1) - 1, units.price, units.quantity)
+    if bars is None:
+        _check_prices(table, symbol)
     if interval is None:
         raise InvalidInput("interval", None, "give the length of the bars: from_bars(interval=...)")
-    n = len(bars)
-    ts = np.empty(2 * n, dtype=np.int64)
-    ts[0::2] = bars["ts_ns"]
-    ts[1::2] = bars["ts_ns"] + interval - 1
-    kind = np.empty(2 * n, dtype=np.int8)
-    kind[0::2], kind[1::2] = st.OPEN, st.RANGE
-    parts = _empty()
-    parts["bars"] = np.stack([units.prices(bars[c]) for c in ("open", "high", "low", "close")])
-    # the third decimal removes float dust (70 * 0.1 lots), far below any lot
-    parts["volume"] = np.round(bars["volume"] * units.quantity, 3)
-    return st.Tape(ts=ts, kind=kind, at=np.repeat(np.arange(n, dtype=np.int64), 2), **parts)
+    assert bars is not None  # else the check of prices has told what is wrong
+    return bars
 
 
 def _feed(

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from execkit.arrays import fixed, short
 from execkit.errors import InvalidInput
+from execkit.models.base import FeeLike
 
 _DAY_NS = 86_400_000_000_000
 
@@ -125,6 +127,41 @@ class FeeModel:
             fee = fee / float(self.third_price or math.nan)
         return math.copysign(round(abs(fee * 1e12)) / 1e12, fee)  # as numpy rounds
 
+    def charge_flat(
+        self,
+        quantity: np.ndarray,
+        price: np.ndarray,
+        is_maker: np.ndarray,
+        symbol: np.ndarray,
+        size: np.ndarray,
+        inverse: np.ndarray,
+    ) -> np.ndarray:
+        """`charge` of fills without tiers, in one pass.
+
+        quantity, price, is_maker, symbol : of each fill, shape (n,). size, inverse : contract size
+        and whether it is an inverse contract, by code in `symbol`.
+        """
+        from execkit.models.charging import charge_flat
+
+        fees = np.empty(len(quantity))
+        in_base = inverse if self.currency == "settle" else np.full(len(size), self._in_base)
+        if len(fees) == 0:
+            return fees
+        columns = (fixed(quantity), fixed(price), short(is_maker), short(symbol))
+        rates = np.array([self.taker_bps / 1e4, self.maker_bps / 1e4])
+        charge_flat(*columns, fixed(size), fixed(inverse), fixed(in_base), rates, self._third, fees)
+        return fees
+
+    @property
+    def _in_base(self) -> bool:
+        return self.currency == "base"
+
+    @property
+    def _third(self) -> float:
+        """Quote units per unit of a third coin; 1 where there is none."""
+        third = self.currency not in ("base", "quote", "settle")
+        return float(self.third_price or math.nan) if third else 1.0
+
     def volume_before(self, ts_ns: np.ndarray, notional: np.ndarray) -> np.ndarray:
         """Quote volume that sets the tier of each fill: of the fills before it, in time order,
         within the window, and `start_volume`."""
@@ -145,3 +182,9 @@ class FeeModel:
         if self.currency == "settle":
             return (base or "base") if inverse else (quote or "quote")
         return {"base": base or "base", "quote": quote or "quote"}.get(self.currency, self.currency)
+
+
+def flat_fees(fee: FeeLike) -> FeeModel | None:
+    """The model itself if a fill's fee depends on nothing but that fill and `charge_flat` knows it,
+    else None. (A class derived from FeeModel may charge otherwise.)"""
+    return fee if type(fee) is FeeModel and not fee.tiers else None

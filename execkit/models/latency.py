@@ -320,3 +320,20 @@ def _splitmix64(x: np.ndarray) -> np.ndarray:
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return z ^ (z >> np.uint64(31))
+
+
+def fixed_ns(latency: LatencyLike, leg: Leg) -> int | None:
+    """The delay of a leg where it is one for all messages, else None."""
+    if type(latency) is LatencyModel and (latency.jitter_ns == 0 or leg == "feed"):
+        return int(getattr(latency, f"{leg}_ns"))
+    return None
+
+
+def delayed(
+    latency: LatencyLike, leg: Leg, ts_ns: np.ndarray, rows: np.ndarray, seed: int
+) -> np.ndarray:
+    """When messages arrive that set out at `ts_ns` and cannot fail; the same array if at once."""
+    known = fixed_ns(latency, leg)
+    if known is None:
+        return ts_ns + latency.delay(leg, rows, seed, ts_ns)
+    return ts_ns if known == 0 else ts_ns + known
