@@ -19,6 +19,7 @@ from execkit.matching import state as st
 from execkit.models import OPTIMISTIC, PESSIMISTIC, QUEUE, FillModel
 from execkit.realism import limit_orders as lo
 from execkit.realism import replay as rp
+from execkit.realism.departures import departures, judge
 from execkit.realism.recorded import Day, Replays, read_day, run_again
 from execkit.sources import lobster
 
@@ -292,6 +293,74 @@ def test_what_is_scored_is_what_simulate_gives_in_the_world_without_the_order(
             ), label
 
 
+# ------------------------------------------------------------------------- who left the queue
+
+
+def test_a_cancel_is_judged_by_the_sizes_before_it() -> None:
+    exchange = opened()
+    ahead = exchange.add(1, 100, 30)
+    mine = exchange.add(1, 100, 10)
+    exchange.cancel(ahead, 10)  # nobody is behind us yet: nothing to guess
+    behind = exchange.add(1, 100, 40)
+    exchange.cancel(ahead, 5)
+    exchange.cancel(behind, 15)
+    exchange.market(-1, 3)
+    r = again(exchange, mine)
+    seen = departures(r)
+    everyone = np.array([True])
+    model = FillModel(name="power", queue_model="power", queue_power=1.0)
+    found = judge(r, {"power": model}, everyone, everyone)
+
+    assert seen.ahead.tolist() == [20, 15]
+    assert seen.behind.tolist() == [40, 40]
+    assert seen.was_behind.tolist() == [False, True]
+    assert (found["scored"], found["behind_share"]) == (2, 0.5)
+    chance = found["models"]["power"]["chance"]
+    assert chance == pytest.approx((40 / 60 + 40 / 55) / 2)
+    assert found["models"]["always_behind"]["log_loss"] is None
+    assert found["models"]["always_behind"]["brier"] == 0.5
+
+
+def watched(exchange: Exchange) -> list[tuple[int, int, int, bool]]:
+    """What each order but the first saw, by walking through lists: id, ahead, behind, was behind."""
+    queues: dict[tuple[int, int], list[list[int]]] = {}
+    found = []
+    for _, kind, who, size, price, side in exchange.messages:
+        queue = queues.setdefault((side, price), [])
+        if kind == 1:
+            queue.append([who, size])
+            continue
+        at = [entry[0] for entry in queue].index(who)
+        for i, (order, _) in enumerate(queue):
+            ahead, behind = (sum(q for _, q in part) for part in (queue[:i], queue[i + 1 :]))
+            if kind != 4 and i != at and ahead and behind and order != 1:
+                found.append((order, ahead, behind, at > i))
+        queue[at][1] -= size
+        if not queue[at][1]:
+            queue.pop(at)
+    return sorted(found)
+
+
+@settings(max_examples=30, deadline=None)
+@given(ACTIONS)
+def test_cancels_are_seen_as_by_walking_through_the_queues(actions: list) -> None:
+    exchange = played(actions)
+    day = day_of(exchange)
+    r = run_again(day, day.submissions, {"by_id": None}, (1e5,))
+    seen = departures(r)
+    ids = np.array([m[2] for m in exchange.messages])[r.message]
+    rows = zip(
+        ids[seen.order].tolist(),
+        seen.ahead.tolist(),
+        seen.behind.tolist(),
+        seen.was_behind.tolist(),
+        strict=True,
+    )
+
+    lost = set(ids[r.facts[rp.HOW] == rp.UNSEEN].tolist())
+    assert sorted(rows) == [row for row in watched(exchange) if row[0] not in lost] or lost
+
+
 # ------------------------------------------------------------------------- the report
 
 
@@ -331,6 +400,10 @@ def test_the_report_counts_what_was_granted_and_what_was_true(tmp_path: Path) ->
     assert found["flattery"]["by_id"]["removed_share"] == 1.0
     assert found["models"]["touch"]["all"]["horizons"]["10s"]["wrong_share"] == 10 / 60
     assert set(found["models"]["risk_averse"]) == {"all", "queued"}
+    # after a second the second and third of each even start wait, with 10 and 20 ahead
+    ahead = {k: m["all"]["horizons"]["1s"]["ahead"] for k, m in found["models"].items()}
+    assert ahead["by_id"]["mae"] == 0.0
+    assert ahead["risk_averse"]["bias"] >= 0.0
 
 
 def test_only_the_second_half_is_scored_and_only_the_first_is_fitted(tmp_path: Path) -> None:

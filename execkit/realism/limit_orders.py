@@ -24,6 +24,7 @@ from execkit.errors import InvalidData, InvalidInput
 from execkit.models.fill import OPTIMISTIC, PESSIMISTIC, QUEUE, FillModel, QueueModel
 from execkit.realism import replay as rp
 from execkit.realism import scores as sc
+from execkit.realism.departures import judge
 from execkit.realism.limit_scores import (
     HORIZONS_S,
     JUDGED_S,
@@ -38,7 +39,7 @@ from execkit.realism.recorded import Replays, near_touch, read_day, run_again
 from execkit.sources import lobster
 from execkit.sources.base import files_in
 
-POWERS = (0.5, 1.0, 2.0, 3.0, 5.0)
+POWERS = (0.25, 0.5, 1.0, 2.0, 5.0)
 POWERED = ("power", "power2", "power3")
 BY_ID, TOUCH, PENETRATE, BASE = "by_id", "touch", "penetrate", "risk_averse"
 
@@ -52,6 +53,12 @@ def queue_models() -> dict[str, FillModel | None]:
             label = f"{name} n={power:g}" if name in POWERED else name
             found[label] = replace(QUEUE, name=label, queue_model=name, queue_power=power)
     return found
+
+
+def probability_models() -> list[FillModel]:
+    """Those that state a chance of where a cancel was."""
+    stated = (*POWERED, "log", "log2")
+    return [m for m in queue_models().values() if m is not None and m.queue_model in stated]
 
 
 def run(
@@ -117,7 +124,7 @@ def report(r: Replays) -> dict[str, Any]:
 
     orders : how many, and how their lives ended. truth : how well the ids explain them. models :
     scores of the second half by label, for all orders and for those with others ahead on arrival.
-    recommended : see `recommend`. flattery : see `flattery`.
+    recommended : see `recommend`. flattery : see `flattery`. cancels : see `departures.judge`.
     """
     early, late = halves(r)
     truth = truth_of(r)
@@ -125,7 +132,7 @@ def report(r: Replays) -> dict[str, Any]:
         label: answers_of(r, at, label not in (TOUCH, PENETRATE))
         for at, label in enumerate(r.labels)
     }
-    chosen = recommend(answers, truth, early)
+    chosen, front = recommend(answers, truth, early), answers[BY_ID].front
     found: dict[str, Any] = {}
     for name, among in (("all", late), ("queued", late & (r.facts[rp.AHEAD] > 0))):
         if among.sum() < 2:
@@ -134,7 +141,7 @@ def report(r: Replays) -> dict[str, Any]:
         fits = {k: (a.take(early), truth.take(early)) for k, a in answers.items()}
         base = likelihood_of(fits[BASE], (answers[BASE].take(among), judged))
         for label, a in answers.items():
-            scores = score(fits[label], (a.take(among), judged), base)
+            scores = score(fits[label], (a.take(among), judged), base, front[among])
             found.setdefault(label, {})[name] = scores
     return {
         "symbol": r.day.symbol,
@@ -143,6 +150,7 @@ def report(r: Replays) -> dict[str, Any]:
         "models": found,
         "recommended": chosen | {"second_half": brief(found[chosen["label"]], found[BASE])},
         "flattery": flattery(r, late),
+        "cancels": judge(r, {m.name: m for m in probability_models()}, early, late),
     }
 
 

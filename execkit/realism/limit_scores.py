@@ -17,31 +17,36 @@ HORIZONS_S = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0)
 JUDGED_S = {"1s": 1.0, "10s": 10.0, "60s": 60.0, "end": HORIZONS_S[-1]}
 CELLS = 6
 GRANTED_BEFORE, GRANTED_NOW = 4, 5
+UNKNOWN = 1e15
+"""More than anybody ever has ahead: the book did not reach the order's price."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
     """One model's answers for some orders: cells of the hazard model, grants, times, quantities.
 
-    cell, granted (orders, horizons). granted_s: seconds to the first fill, inf for never.
+    cell, granted, front (orders, horizons). front : quantity ahead, in base units. granted_s :
+    seconds to the first fill, inf for never. filled : quantity, in kernel units.
     """
 
     cell: np.ndarray
+    front: np.ndarray
     granted: np.ndarray
     granted_s: np.ndarray
     filled: np.ndarray
 
     def take(self, keep: np.ndarray) -> Answers:
-        return Answers(self.cell[keep], self.granted[keep], self.granted_s[keep], self.filled[keep])
+        return Answers(*(getattr(self, name)[keep] for name in Answers.__slots__))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """What happened: event and at_risk (orders, intervals); happened (orders, horizons)."""
+    """What happened. at_risk, event (orders, intervals); happened, waiting (orders, horizons)."""
 
     at_risk: np.ndarray
     event: np.ndarray
     happened: np.ndarray
+    waiting: np.ndarray
     filled_s: np.ndarray
     filled: np.ndarray
     quantity: np.ndarray
@@ -60,6 +65,7 @@ def truth_of(r: Replays) -> Truth:
         at_risk=at_risk,
         event=at_risk & happened,
         happened=happened,
+        waiting=~happened & (end[:, None] > r.grid),
         filled_s=r.seconds(first),
         filled=r.facts[rp.FILLED],
         quantity=r.day.notes[rp.QUANTITY, r.message],
@@ -78,15 +84,17 @@ def answers_of(r: Replays, at: int, queue: bool) -> Answers:
         ratio[:] = 0.0
     cell = np.digitize(ratio, [0.0, 1.0, 3.0], right=True)
     cell = np.where(granted, np.where(before, GRANTED_BEFORE, GRANTED_NOW), cell)
-    return Answers(cell, granted, r.seconds(r.first[at]), r.filled[at, :, -1])
+    front = r.front[at] / r.day.market.units.quantity
+    return Answers(cell, front, granted, r.seconds(r.first[at]), r.filled[at, :, -1])
 
 
 def score(
-    fit: tuple[Answers, Truth], judge: tuple[Answers, Truth], base: np.ndarray | None
+    fit: tuple[Answers, Truth], judge: tuple[Answers, Truth], base: np.ndarray, front: np.ndarray
 ) -> dict[str, Any]:
     """All scores of one model on the orders of `judge`.
 
-    base : log-likelihood of each of those orders under the model to compare with.
+    base : log-likelihood of each of those orders under the model to compare with. front (orders,
+    horizons): what is truly ahead of them.
     """
     (early, early_truth), (late, truth) = fit, judge
     likelihood = likelihood_of(fit, judge)
@@ -100,9 +108,8 @@ def score(
         "quantity_gap": float((late.filled - truth.filled).sum() / truth.quantity.sum()),
         "horizons": {},
     }
-    if base is not None:
-        gain, error = sc.mean_with_error(likelihood - base, truth.arrival_s)
-        found["log_likelihood_gain"], found["log_likelihood_gain_se"] = gain, error
+    gain, error = sc.mean_with_error(likelihood - base, truth.arrival_s)
+    found["log_likelihood_gain"], found["log_likelihood_gain_se"] = gain, error
     for name, seconds in JUDGED_S.items():
         g = HORIZONS_S.index(seconds)
         cells = [np.minimum(a.cell[:, g], GRANTED_BEFORE) for a in (early, late)]
@@ -119,8 +126,26 @@ def score(
             "log_loss": float(-sc.log_likelihood(chance, happened).mean()),
             "calibration": sc.calibration(chance, happened * 1.0),
             "table": sc.granted_and_true(granted, happened),
+            "ahead": ahead(late, truth, front, g),
         }
     return found
+
+
+def ahead(late: Answers, truth: Truth, front: np.ndarray, g: int) -> dict[str, Any] | None:
+    """Error of the quantity ahead (base units) of orders that still wait, in truth and here.
+
+    bias : mean of said less true. exact_share : those that have it right. None: nobody waits.
+    """
+    both = truth.waiting[:, g] & ~late.granted[:, g] & (late.front[:, g] < UNKNOWN)
+    if not both.any():
+        return None
+    error = late.front[both, g] - front[both, g]
+    return {
+        "orders": int(both.sum()),
+        "bias": float(error.mean()),
+        "mae": float(np.abs(error).mean()),
+        "exact_share": float(np.mean(error == 0)),
+    }
 
 
 def likelihood_of(fit: tuple[Answers, Truth], judge: tuple[Answers, Truth]) -> np.ndarray:
