@@ -123,7 +123,8 @@ def near_touch(day: Day, levels: int) -> np.ndarray:
     """Messages that brought an order better than the `levels`-th level of its side."""
     rows = day.submissions
     better = np.empty(len(rows), dtype=np.int64)
-    rp.survey(day.tape, _book(day), day.notes, rows, better)
+    room, count = np.zeros((6, day.market.levels + 1), dtype=np.int64), np.zeros(2, dtype=np.int64)
+    rp.survey(day.feed, day.notes, rows, room, count, better)
     return rows[better < levels]
 
 

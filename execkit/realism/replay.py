@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from execkit.book import find, set_level
 from execkit.kernels import entry, kernel
 from execkit.matching import state as st
 from execkit.matching.loop import DONE, advance_book
@@ -232,26 +233,44 @@ def first_fill(core: st.Core) -> int:
 
 
 @kernel
-def look(book: st.Core, notes: np.ndarray, me: int) -> tuple[int, int]:
-    """Displayed size at an order's price, and how many levels of its side are better."""
+def look(levels: np.ndarray, n: int, notes: np.ndarray, me: int) -> tuple[int, int]:
+    """Displayed size at an order's price, and how many of the `n` levels of its side are better.
+
+    levels : as in `Core`.
+    """
     side = notes[SIDE, me]
     key = notes[AT, me] if side == st.BUY else -notes[AT, me]
-    keys, n = book.levels[3 * side], book.s[st.N_BIDS + side]
-    at = n
-    while at > 0 and keys[at - 1] >= key:
-        at -= 1
+    keys = levels[3 * side]
+    at = find(keys, n, key)
     here = at < n and keys[at] == key
-    return (book.levels[3 * side + 1, at] if here else 0), n - at - (1 if here else 0)
+    return (levels[3 * side + 1, at] if here else 0), n - at - (1 if here else 0)
 
 
 @entry
 def survey(
-    feed_tape: st.Tape, book: st.Core, notes: np.ndarray, rows: np.ndarray, better: np.ndarray
+    feed: np.ndarray,
+    notes: np.ndarray,
+    rows: np.ndarray,
+    levels: np.ndarray,
+    count: np.ndarray,
+    better: np.ndarray,
 ) -> None:
-    """How many better levels each order of `rows` (messages, rising) had before it came."""
+    """How many better levels each order of `rows` (messages, rising) had before it came.
+
+    levels (6, n) and count (2,): room for the book. It is kept here, for to compile the event loop
+    once more would take longer than the whole replay.
+    """
+    j = 0
     for k in range(len(rows)):
-        advance_book(book, feed_tape, 2 * rows[k] - 1, st.INF)
-        better[k] = look(book, notes, rows[k])[1]
+        me = rows[k]
+        while j < feed.shape[1] and feed[SEQ, j] < 2 * me:
+            if feed[KIND, j] == st.DEPTH:
+                side, size = feed[WHO, j], feed[SIZE, j]
+                key = feed[PRICE, j] if side == st.BUY else -feed[PRICE, j]
+                keys, sizes, taken = levels[3 * side], levels[3 * side + 1], levels[3 * side + 2]
+                count[side] = set_level(keys, sizes, taken, count[side], key, size)
+            j += 1
+        better[k] = look(levels, count[notes[SIDE, me]], notes, me)[1]
 
 
 @entry
@@ -286,7 +305,7 @@ def replay(
     for k in range(tasks.shape[1]):
         me = tasks[T_MESSAGE, k]
         advance_book(book, feed_tape, 2 * me - 1, st.INF)
-        shown = look(book, notes, me)[0]
+        shown = look(book.levels, book.s[st.N_BIDS + notes[SIDE, me]], notes, me)[0]
         n = own_tape(
             feed, notes, book.s[st.AT_TAPE], me, tasks[T_LAST, k], shown,
             tape, sizes[1], scratch, now, facts[:, k],
