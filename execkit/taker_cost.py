@@ -155,8 +155,7 @@ def features(orders: object, market: MarketData, *, aligned: bool = False) -> pd
     # two orders may be alike in all of these
     frame["client_order_id"] = [str(row) for row in range(len(frame))]
     table = read_orders(frame, market.symbols)
-    able = [] if aligned else [s for s in table.symbols if _both(market, s)]
-    data = market.aligned(able) if able else market
+    data = market if aligned else market.aligned()
     out = np.full((len(table), 8), np.nan)
     for code, symbol in enumerate(table.symbols):
         rows = np.flatnonzero(table.symbol == code)
@@ -172,11 +171,6 @@ def _given(orders: object) -> pd.DataFrame:
     if isinstance(orders, Mapping):
         orders = {name: v if np.ndim(v) else [v] for name, v in orders.items()}
     return as_frame(orders)
-
-
-def _both(market: MarketData, symbol: str) -> bool:
-    tables = [t for t in (market.depth, market.quotes) if t is not None]
-    return len(tables) == 2 and all(symbol in t.present for t in tables)
 
 
 def _known(table: OrderTable, rows: np.ndarray, data: MarketData, symbol: str) -> np.ndarray:

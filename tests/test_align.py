@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import execkit as ek
-from execkit.errors import InvalidInput
+from execkit.errors import InvalidData, InvalidInput
 from execkit.market import MarketData
 
 S = "XYZUSDT"
@@ -145,6 +145,30 @@ def test_a_market_without_both_tables_stays_as_it_is_and_naming_it_is_refused() 
         data.aligned(S)
     with pytest.raises(InvalidInput, match="NONE"):
         data.aligned("NONE")
+
+
+def ticker(agreeing: int) -> MarketData:
+    """Forty depth messages, each with a quote at its stamp; so many of those tell the touch."""
+    depth = [(10 * k, 4 * k, *row[2:6], 100 + 2 * k) for k in range(40) for row in SNAPSHOT]
+    quotes = [
+        (10 * k, 4 * k + 2, 99.0 if k < agreeing else 98.0, 5.0, 101.0, 5.0, 101 + 2 * k)
+        for k in range(40)
+    ]
+    return market(depth, quotes)
+
+
+def test_quotes_that_are_not_the_touch_of_the_depth_are_left_out_with_a_note() -> None:
+    data, good = ticker(agreeing=20), ticker(agreeing=39)
+
+    done = data.aligned()
+
+    assert done.depth["price"].tolist() == data.depth["price"].tolist()
+    assert [n.kind for n in done.notes] == ["ticker_quotes"]
+    assert "50% of the depth messages" in done.notes[0].detail
+    with pytest.raises(InvalidData, match="do not tell every touch"):
+        data.aligned(S)
+    assert len(good.aligned(S).depth) == len(good.depth) + 1
+    assert not good.aligned().notes
 
 
 def test_other_symbols_keep_their_rows() -> None:

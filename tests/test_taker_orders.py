@@ -16,6 +16,7 @@ from execkit.market import MarketData
 from execkit.matching.alone import walks
 from execkit.realism import marketable, taker_orders
 from execkit.tables import Finding
+from execkit.taker_cost import features
 
 S = "XYZUSDT"
 MS = 1_000_000
@@ -103,13 +104,19 @@ def test_a_folder_without_such_markets_is_refused(tmp_path: Path) -> None:
 
 def test_a_score_is_what_its_names_say() -> None:
     group = pd.DataFrame(
-        {"paid_cost_bps": [1.0, 2.0, 3.0], "model": [1.0, 2.0, 6.0], "notional": [0.5, 0.5, 1.0]}
+        {
+            "paid_cost_bps": [1.0, 2.0, 3.0],
+            "model": [1.0, 2.0, 6.0],
+            "notional": [0.5, 0.5, 1.0],
+            "second": ["a", "a", "b"],
+        }
     )
 
     score = taker_orders._score(group, "model")
 
     assert score["n"] == 3
     assert score["bias_bps"] == pytest.approx(1.0)
+    assert score["bias_error_bps"] == pytest.approx(np.sqrt((2**2 + 2**2) * 2) / 3)
     assert score["bias_by_quantity_bps"] == pytest.approx(1.5)
     assert score["mae_bps"] == pytest.approx(1.0)
     assert score["p90_bps"] == pytest.approx(2.4)
@@ -143,6 +150,36 @@ def test_the_model_beats_the_naive_walk_on_recorded_orders(quick: dict[str, obje
 
 def test_the_result_is_plain_json(quick: dict[str, object]) -> None:
     assert json.loads(json.dumps(quick, allow_nan=False)) == quick
+
+
+def test_on_a_recorded_feed_nothing_after_an_order_changes_what_is_said_of_it(
+    recorded: Path,
+) -> None:
+    data = MarketData.load(recorded / "binance_raw_l2_20240808" / "usdm")
+    asked = marketable.orders_of(data, "BTCUSDT")[["ts_ns", "symbol", "side", "quantity"]]
+    whole = features(asked, data)
+
+    for row in (700, 3397, 5000):  # the second is inside a cascade
+        before = asked[asked["ts_ns"] <= asked["ts_ns"][row]]
+        known = features(before, data.select(end_ns=int(asked["ts_ns"][row]) + 1))
+        pd.testing.assert_frame_equal(known, whole.iloc[: len(before)])
+
+
+def test_files_of_several_venues_in_one_folder_are_markets_of_their_own(recorded: Path) -> None:
+    folder = recorded / "multi_venue_raw_fixtures"
+    files = [folder / f"{name}.jsonl.zst" for name in ("BYBIT", "OKX")]
+
+    found = list(marketable._markets(folder, files))
+
+    assert [place for place, _ in found] == files
+    assert "DOGEUSDT:USDT" in found[0][1].symbols
+
+
+def test_a_damaged_file_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "cut.csv").write_bytes(b"not market data")
+
+    with pytest.raises(InvalidData):
+        list(marketable._markets(tmp_path, [tmp_path / "cut.csv"]))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from execkit.clock import NS_PER_MS
+from execkit.errors import InvalidData
 from execkit.market import MarketData
 from execkit.matching.alone import walks
 from execkit.models.fill import QUEUE, FillModel
@@ -51,7 +52,7 @@ def recordings(root: Path, *, quick: bool = False) -> Iterator[Recording]:
 
     `quick` takes the smallest folder alone, and runs no `simulate`.
     """
-    files = sorted(p for p in root.rglob("*") if p.is_file())
+    files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
     given = {file: pd.read_parquet(file) for file in files if _is_orders(file)}
     folders: dict[Path, list[Path]] = {}
     for file in files:
@@ -61,12 +62,27 @@ def recordings(root: Path, *, quick: bool = False) -> Iterator[Recording]:
         size = {folder: sum(f.stat().st_size for f in of) for folder, of in folders.items()}
         folders = {folder: folders[folder] for folder in sorted(size, key=size.__getitem__)[:1]}
     for folder, of in folders.items():
-        market = _held_back(MarketData.load(of))
-        for symbol in market.symbols:
-            orders = orders_of(market, symbol)
-            if len(orders) >= MIN_ORDERS:
-                label = f"{folder.relative_to(root)}/{symbol}".removeprefix("./")
-                yield _recording(label, market.select(symbol), orders, list(given.values()), quick)
+        for name, market in _markets(folder, of):
+            for symbol in market.symbols:
+                orders = orders_of(market, symbol)
+                if len(orders) >= MIN_ORDERS:
+                    place = name.relative_to(root) if name != root else Path(name.name)
+                    one = market.select(symbol)
+                    yield _recording(f"{place}/{symbol}", one, orders, list(given.values()), quick)
+
+
+def _markets(folder: Path, files: list[Path]) -> Iterator[tuple[Path, MarketData]]:
+    """The folder as one market, or each file on its own where they do not go together."""
+    try:
+        whole = MarketData.load(files)
+    except InvalidData:
+        # several venues of one symbol, or pieces that overlap; a damaged file says so again below
+        if len(files) == 1:
+            raise
+        for file in files:
+            yield file, _held_back(MarketData.load(file))
+    else:
+        yield folder, _held_back(whole)
 
 
 def _is_orders(file: Path) -> bool:
@@ -145,16 +161,16 @@ def _recording(
     orders, published, too_early = _published(made, given)
     symbol = orders["symbol"].iloc[0]
     sign = np.where(orders["side"] == "buy", 1.0, -1.0)
+    better = market.aligned()
+    known = features(orders, better, aligned=True)
     if not published:
-        orders = orders.assign(arrival_mid=_mid(market.quotes, symbol, orders["ts_ns"].to_numpy()))
+        orders = orders.assign(arrival_mid=known["mid"].to_numpy())
     mid = orders["arrival_mid"].to_numpy()
 
     def cost(price: np.ndarray) -> np.ndarray:
         return sign * (price / mid - 1.0) * 1e4
 
     orders = orders.assign(paid_cost_bps=cost(orders["average_price"].to_numpy()))
-    better = market.aligned()
-    known = features(orders, better, aligned=True)
     predicted = {}
     if "walk_cost_bps" in orders:
         predicted["walk"] = orders["walk_cost_bps"].to_numpy()
@@ -191,14 +207,6 @@ def _published(made: pd.DataFrame, given: list[pd.DataFrame]) -> tuple[pd.DataFr
                 columns["walk_cost_bps"] = rows["walk_slip_bps"].to_numpy()
             return orders.assign(**columns).reset_index(drop=True), True, len(frame) - len(rows)
     return made, False, 0
-
-
-def _mid(quotes: Table | None, symbol: str, ts_ns: np.ndarray) -> np.ndarray:
-    assert quotes is not None  # orders_of saw them
-    rows = quotes.of(symbol)
-    at = np.searchsorted(rows["ts_ns"], ts_ns, side="right") - 1
-    mid = (rows["bid"] + rows["ask"]) / 2
-    return np.where(at >= 0, mid[np.maximum(at, 0)], np.nan)
 
 
 def _simulated(orders: pd.DataFrame, market: MarketData, fill: FillModel) -> np.ndarray:

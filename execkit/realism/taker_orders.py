@@ -2,7 +2,8 @@
 
 An order is a run of consecutive prints with one stamp and one aggressor; it arrives just before
 that stamp, so nothing of its own millisecond is known to any prediction. Cost is against the mid
-of the last quote before it. Predictions, from the plainest on:
+of the last quote before it (where orders are put together here, of the aligned book). From the
+plainest prediction on:
 
 walk : the last depth message, walked. simulate : market IOC orders, all in one run, on the market
 as loaded. simulate_aligned : the same on `MarketData.aligned`. simulate_replay : that again, but
@@ -50,10 +51,11 @@ def run(path: str | Path, *, quick: bool = False) -> Scores:
 
     Returns ``model``, ``markets`` (by label), ``published`` and ``put_together`` (all markets of
     each sort), ``stability``, ``orders``, ``seconds``. Scores are by group of orders and method:
-    n, paid_cost_bps and predicted_cost_bps (means), bias_bps (predicted less paid),
-    bias_by_quantity_bps (weighted by notional), mae_bps, p90_bps (of the absolute error),
-    correlation (Pearson), rank_correlation (Spearman; null where a side does not vary) and exact
-    (share of errors below 1e-6 bps). Raises `InvalidData` if no symbol has what is needed.
+    n, paid_cost_bps and predicted_cost_bps (means), bias_bps (predicted less paid), bias_error_bps
+    (its standard error, by seconds), bias_by_quantity_bps (weighted by notional), mae_bps, p90_bps
+    (of the absolute error), correlation (Pearson) and rank_correlation (Spearman; both null where a
+    side does not vary), exact (share of errors below 1e-6 bps). ``bias_ratio`` is the model's bias
+    over the walk's. Raises `InvalidData` if no symbol has what is needed.
     """
     began = time.perf_counter()
     found = list(recordings(Path(path), quick=quick))
@@ -104,6 +106,7 @@ def _table(
         part = one.orders[["paid_cost_bps", "sweep"]].assign(
             notional=one.orders["quantity"] / one.orders["quantity"].sum(),
             displayed=one.known["displayed"],
+            second=f"{one.label} " + (one.orders["ts_ns"] // (1_000 * NS_PER_MS)).astype(str),
             **one.predicted,
             model=model.of(one.known),
         )
@@ -131,6 +134,9 @@ def _score(group: pd.DataFrame, method: str) -> Scores:
     paid, said = group["paid_cost_bps"], group[method]
     error = (said - paid).to_numpy()
     weights = group["notional"].to_numpy()
+    # orders of one second belong together: their errors are not independent
+    blocks = group.assign(off=error - error.mean()).groupby("second")["off"].sum().to_numpy()
+    few = len(blocks) / (len(blocks) - 1) if len(blocks) > 1 else np.nan
     varied = len(group) > 2 and paid.nunique() > 1 and said.nunique() > 1
     return _clean(
         {
@@ -138,6 +144,7 @@ def _score(group: pd.DataFrame, method: str) -> Scores:
             "paid_cost_bps": paid.mean(),
             "predicted_cost_bps": said.mean(),
             "bias_bps": error.mean(),
+            "bias_error_bps": np.sqrt(np.sum(blocks**2) * few) / len(group),
             "bias_by_quantity_bps": np.average(error, weights=weights),
             "mae_bps": np.abs(error).mean(),
             "p90_bps": np.quantile(np.abs(error), 0.9),
