@@ -20,7 +20,7 @@ def outputs(path: Path) -> list[dict]:
 
 
 def test_there_are_notebooks() -> None:
-    assert {"00_quickstart", "01_market_data", "02_simulate"} <= set(NAMES)
+    assert {"00_quickstart", "01_market_data", "02_simulate", "03_sweep"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
