@@ -104,6 +104,19 @@ def test_delays_are_read_from_ones_own_orders() -> None:
         EmpiricalLatency.from_orders(frame.assign(ts_ns=START + 9 * S))
 
 
+def test_a_run_s_own_orders_and_fills_give_its_latency_back() -> None:
+    """Drawn from 1 to 3 s and answered in 1 or 4: read off the result, as off a store."""
+    given = orders().iloc[[0] * 30].assign(client_order_id=[str(i) for i in range(30)])
+    drawn = EmpiricalLatency([S, 2 * S, 3 * S], response=[S, 4 * S])
+    result = simulate(given, market(), latency=drawn)
+    again = EmpiricalLatency.from_orders(result.orders, result.fills)
+    rows = np.arange(500)
+    for leg in ("entry", "response"):
+        assert set(again.delay(leg, rows, 1)) == set(drawn.delay(leg, rows, 1))
+    with pytest.raises(InvalidInput, match="fills"):
+        EmpiricalLatency.from_orders(result.orders, result.orders)
+
+
 # interpolated -------------------------------------------------------------------------------------
 
 

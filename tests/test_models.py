@@ -274,6 +274,13 @@ def prophetic(fills: pd.DataFrame, _: object, market: MarketData) -> pd.DataFram
     return fills.assign(price=fills["price"] * (1 - rows * 1e-12))
 
 
+def overflowing(fills: pd.DataFrame, orders: pd.DataFrame, _: MarketData) -> pd.DataFrame:
+    """Every order gets all that it asked for, where it got anything."""
+    asked = orders.set_index("client_order_id")["quantity"]
+    first = fills.drop_duplicates("client_order_id")
+    return first.assign(quantity=asked.reindex(first["client_order_id"].astype(str)).to_numpy())
+
+
 def restless(fills: pd.DataFrame, *_: object) -> pd.DataFrame:
     return fills.iloc[: len(fills) - next(COUNTER) % 2]
 
@@ -286,6 +293,7 @@ COUNTER = itertools.count()
     [
         (greedy, "S2: never more than the order asked; but order order-"),
         (generous, "S2: never worse than the limit; but order order-"),
+        (overflowing, "S2: a (print|bar) gives at most"),
         (prophetic, "S1: cutting the data .* cut at"),
         (restless, "S5: the same call"),
     ],

@@ -7,12 +7,18 @@ smallest thing that broke it. A check samples; it is evidence, not proof.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from execkit.errors import PropertyBroken
 from execkit.models.base import LEGS, FeeLike, ImpactLike, LatencyLike, Leg, OwnFills
 from execkit.models.fill import FillModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from execkit.market import MarketData
 
 _DAY_NS = 86_400_000_000_000
 _START_NS = 1_700_000_000_000_000_000
@@ -128,8 +134,8 @@ def check_impact_model(model: ImpactLike, *, symbols: tuple[str, ...] = ("BTCUSD
 
 def check_fill_model(model: FillModel, *, streams: int = 12, seed: int = 0) -> None:
     """Check S1, S2 and S5 on small drawn markets of each fidelity: cutting the data leaves earlier
-    fills unchanged; no order gets more than it asked, or a price worse than its limit; the same
-    call gives the same fills.
+    fills unchanged; no order gets more than it asked, or a price worse than its limit, and prints
+    alone and bars give no more than they had; the same call gives the same fills.
 
     streams : how many markets of each fidelity. seed : of the draw.
     """
@@ -143,6 +149,7 @@ def check_fill_model(model: FillModel, *, streams: int = 12, seed: int = 0) -> N
             if not fills.equals(run(orders, market, model)):
                 _broken("S5: the same call gives the same fills", told)
             _bounds(orders, fills, told)
+            _enough(market, kind, fills, model, told)
             end = int(market.tables[kind]["ts_ns"][len(market.tables[kind]) * 2 // 3])
             part = market.select(end_ns=end)
             last = int(part.tables[kind]["ts_ns"][-1])
@@ -156,21 +163,44 @@ def check_fill_model(model: FillModel, *, streams: int = 12, seed: int = 0) -> N
                         f"fill {row} of {told}, cut at {last}, changed")  # fmt: skip
 
 
-def _bounds(orders: object, fills: object, told: str) -> None:
+def _bounds(orders: pd.DataFrame, fills: pd.DataFrame, told: str) -> None:
     """S2 of each order."""
-    asked = {str(o.client_order_id): o for o in orders.itertuples()}  # type: ignore[attr-defined]
+    asked: dict[str, Any] = {str(order.client_order_id): order for order in orders.itertuples()}
     got: dict[str, float] = {}
-    for fill in fills.itertuples():  # type: ignore[attr-defined]
-        name = str(fill.client_order_id)
+    row: Any
+    for row in fills.itertuples():
+        name = str(row.client_order_id)
         order = asked[name]
-        got[name] = got.get(name, 0.0) + fill.quantity
+        got[name] = got.get(name, 0.0) + row.quantity
         if got[name] > order.quantity * (1 + 1e-9):
             _broken("S2: never more than the order asked", f"order {name} of {told} asked for "
                     f"{order.quantity} and got {got[name]}")  # fmt: skip
         sign = 1 if order.side == "buy" else -1
-        if sign * (fill.price - order.price) > 1e-9 * fill.price:
+        if sign * (row.price - order.price) > 1e-9 * row.price:
             _broken("S2: never worse than the limit", f"order {name} of {told} has the limit "
-                    f"{order.price} and got {fill.price}")  # fmt: skip
+                    f"{order.price} and got {row.price}")  # fmt: skip
+
+
+def _enough(
+    market: MarketData, kind: str, fills: pd.DataFrame, model: FillModel, told: str
+) -> None:
+    """S2 of the market: of prints alone and of bars, which give their quantity once."""
+    table = market.tables[kind]
+    ts = fills["venue_ts_ns"].to_numpy()
+    if kind == "prints" and not model.through_full:
+        stamps, there = table["ts_ns"], table["quantity"]
+        what = "S2: a print gives at most its quantity"
+    elif kind == "bars" and model.participation is not None:
+        stamps, there = table["ts_ns"], table["volume"] * model.participation
+        what = "S2: a bar gives at most the model's share of its volume"
+    else:
+        return
+    at = np.searchsorted(stamps, ts, side="right") - 1
+    given = np.bincount(at, fills["quantity"], minlength=len(there))
+    over = np.flatnonzero(given > there + 1e-9)
+    if len(over):
+        row = int(over[0])
+        _broken(what, f"{told} gave {given[row]} where there was {there[row]}, row {row}")
 
 
 def _drawn_fills(symbols: tuple[str, ...]) -> OwnFills:

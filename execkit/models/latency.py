@@ -86,13 +86,16 @@ class EmpiricalLatency:
         self._samples.setdefault("cancel", self._samples["entry"])
 
     @classmethod
-    def from_orders(cls, orders: object, *, by_hour: bool = False) -> LatencyLike:
+    def from_orders(
+        cls, orders: object, fills: object | None = None, *, by_hour: bool = False
+    ) -> LatencyLike:
         """From a frame with `request_ns`, `venue_ns` and `response_ns`, or the names that results
         and the store use: `ts_ns`, `arrival_ts_ns`, and, if there, `response_ts_ns`.
 
-        Rows that the venue did not take (no venue time, or 0) are left out. by_hour : draw from the
-        orders of the same hour of the day (UTC) as the request; every hour that has none draws from
-        all. Then it is a `PerHourLatency`.
+        Rows that the venue did not take (no venue time, or 0) are left out. fills : a frame with
+        `venue_ts_ns` and `local_ts_ns`; answers are then drawn from what lies between these, at all
+        hours. by_hour : draw from the orders of the same hour of the day (UTC) as the request;
+        every hour that has none draws from all. Then it is a `PerHourLatency`.
         """
         request, venue, response = own_log(orders)
         taken = venue > 0
@@ -100,10 +103,12 @@ class EmpiricalLatency:
             raise InvalidInput("orders", len(taken), "no order has a venue time: pass a longer log")
         request, venue, response = request[taken], venue[taken], response[taken]
         entry, back = venue - request, np.where(response > 0, response - venue, -1)
+        told = None if fills is None else _answers(fills)
 
         def made(own: np.ndarray) -> EmpiricalLatency:
             known = back[own & (back >= 0)]
             answers = known if len(known) else back[back >= 0]
+            answers = answers if told is None else told
             return cls(entry[own], response=answers if len(answers) else None)
 
         whole = made(np.ones(len(entry), dtype=bool))
@@ -272,6 +277,17 @@ def own_log(orders: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         fix = "times must not fall from request to venue to response: correct the clocks first"
         raise InvalidInput("orders", int(venue[row]), fix, row=row)
     return request, venue, response
+
+
+def _answers(fills: object) -> np.ndarray:
+    """From the venue to us, of each fill that has both times."""
+    import pandas as pd
+
+    names = ("venue_ts_ns", "local_ts_ns")
+    if not isinstance(fills, pd.DataFrame) or any(name not in fills for name in names):
+        raise InvalidInput("fills", type(fills).__name__, f"pass a DataFrame with {names}")
+    both = fills[list(names)].dropna().astype("int64")
+    return (both["local_ts_ns"] - both["venue_ts_ns"]).to_numpy()
 
 
 def hours_of(ts_ns: np.ndarray) -> np.ndarray:

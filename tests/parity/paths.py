@@ -18,6 +18,7 @@ from execkit.engine import ExecutionEngine
 from execkit.journal import Journal
 from execkit.limits import LIMITS, equity, reference_price
 from execkit.market import MarketData
+from execkit.models.base import LatencyLike
 from execkit.models.fee import FeeModel
 from execkit.models.fill import QUEUE, FillModel
 from execkit.models.latency import LatencyModel
@@ -64,7 +65,7 @@ class Setup:
 
     fill: FillModel = QUEUE
     fee: FeeModel = field(default_factory=FeeModel)
-    latency: LatencyModel = field(default_factory=LatencyModel)
+    latency: LatencyLike = field(default_factory=LatencyModel)
     seed: int = 0
     fidelity: Mapping[str, str] = field(default_factory=dict)
     positions: Mapping[str, Decimal] = field(default_factory=dict)
@@ -131,7 +132,8 @@ def told_by(result: SimulationResult) -> Told:
     columns += [f["liquidity"].astype(str), f["fee"], f["fee_currency"].astype(str)]
     fills = [FillRow(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
     o = result.orders
-    back = result.request.latency.delay("response", np.arange(len(o)), result.request.seed)
+    done = o["done_ts_ns"].fillna(0).to_numpy("int64")
+    back = result.request.latency.delay("response", np.arange(len(o)), result.request.seed, done)
     orders = {}
     for row, delay in zip(o.itertuples(), back.tolist(), strict=True):
         orders[str(row.client_order_id)] = OrderRow(

@@ -40,6 +40,7 @@ from execkit.models import (
     FeeTier,
     InterpolatedLatency,
     LatencyModel,
+    PerHourLatency,
     SquareRootImpact,
 )
 from execkit.simulator import SimulationResult, simulate
@@ -410,15 +411,19 @@ def test_f12_simulated_latency_legs_are_in_the_same_columns_as_real_ones(tmp_pat
 def test_f13_the_same_orders_through_the_order_api_of_a_venue_give_the_same(kind: str) -> None:
     """`PaperVenue`, asked order by order as an exchange is, and `simulate`, asked at once; the
     engine and other venues are held to the same order API by the tests of theirs."""
-    setup = Setup(
-        fee=FeeModel(maker_bps=1, taker_bps=4),
-        latency=LatencyModel(entry_ns=1, cancel_ns=2, response_ns=3, jitter_ns=900),
-        seed=5,
+    sent = START_NS + np.arange(3) * 20 * STEP_NS
+    came, told = (sent + np.array(after) for after in ([700, 1_900, 1], [900, 5_000, 2]))
+    drawn = EmpiricalLatency([1, 900, 2_500], cancel=[3, 1_000], response=[5, 4_000])
+    delays = (
+        LatencyModel(entry_ns=1, cancel_ns=2, response_ns=3, jitter_ns=900),
+        PerHourLatency({START_NS // 3_600_000_000_000 % 24: drawn}, LatencyModel(entry_ns=1)),
+        InterpolatedLatency(sent, came, told),
     )
 
     @FEW
-    @given(STRATEGIES[kind])
-    def check(case: Case) -> None:
+    @given(STRATEGIES[kind], st.sampled_from(delays))
+    def check(case: Case, latency: Any) -> None:
+        setup = Setup(fee=FeeModel(maker_bps=1, taker_bps=4), latency=latency, seed=5)
         case = orders_of(replace(case, start_position=0))
         data, frame = case.market(), case.orders_frame(1)
         own = replace(setup, fill=case.model, fidelity={SYMBOL: fidelity_of(case)})
