@@ -286,7 +286,7 @@ def _answers(fills: object) -> np.ndarray:
     names = ("venue_ts_ns", "local_ts_ns")
     if not isinstance(fills, pd.DataFrame) or any(name not in fills for name in names):
         raise InvalidInput("fills", type(fills).__name__, f"pass a DataFrame with {names}")
-    both = fills[list(names)].dropna().astype("int64")
+    both = fills[list(names)].dropna().astype(np.int64)
     return (both["local_ts_ns"] - both["venue_ts_ns"]).to_numpy()
 
 
