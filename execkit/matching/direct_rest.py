@@ -8,7 +8,7 @@ from execkit.book import find
 from execkit.kernels import inlined, kernel
 from execkit.matching import direct_walk as dw
 from execkit.matching import state as st
-from execkit.matching.levels import GONE, OUT, PRINTED, Levels, first_within, rank_of
+from execkit.matching.levels import GONE, OUT, PRINTED, Levels, first_within
 from execkit.matching.queues import RISK_AVERSE, after_update
 
 # -------------------------------------------------------------------------------------- walking
@@ -134,6 +134,9 @@ def rest(r: dw.Run, x: Levels, i: int, at: int) -> None:
         w[i, dw.BEFORE] = r.lv[w[i, dw.LEVEL], dw.HEAD]
         r.lv[w[i, dw.LEVEL], dw.HEAD] = i
     await_next(r, x, i)
+    lonely = not g[dw.QUEUED] or w[i, dw.LEVEL] < 0
+    if lonely and w[i, dw.NEXT] >= w[i, dw.END_POS] and len(r.oco) == 0:
+        give_back(r, i)  # nothing will ever happen to it, nor through it to others
 
 
 # --------------------------------------------------------------------------------------- events
@@ -200,10 +203,12 @@ def waiting_at(r: dw.Run, x: Levels, level: int, at: int, ts: int, n: int) -> in
             r.group[n] = i
             n += 1
             after = i
-        elif after < 0:
-            lv[level, dw.HEAD] = before
         else:
-            w[after, dw.BEFORE] = before
+            if after < 0:
+                lv[level, dw.HEAD] = before
+            else:
+                w[after, dw.BEFORE] = before
+            give_back(r, i)
         i = before
     for k in range((n - first) // 2):
         a, b = first + k, n - 1 - k
@@ -226,12 +231,12 @@ def available(r: dw.Run, x: Levels, level: int, at: int) -> int:
 
 
 @inlined
-def printed(r: dw.Run, x: Levels, n: int, at: int, ts: int, price: int, quantity: int) -> int:
-    """A print reaches the first n rows of the group, or those at its price; returns how many."""
+def printed(r: dw.Run, x: Levels, n: int, level: int, at: int, ts: int, quantity: int) -> int:
+    """A print at a level reaches the first n rows of the group; returns how many with those at its
+    price."""
     g, w, printed_here = r.g, r.w, quantity
-    side = w[r.group[0], dw.SIDE]
-    rank = rank_of(x.prices, x.ranks, price)
-    level = side * g[dw.N] + (rank if side == st.BUY else g[dw.N] - 1 - rank)
+    key = level % g[dw.N]
+    price = x.prices[key if level < g[dw.N] else g[dw.N] - 1 - key]
     beyond = 0
     while beyond < n and w[r.group[beyond], dw.LIMIT] != price:
         beyond += 1
@@ -314,8 +319,14 @@ def visit(r: dw.Run, x: Levels, t: st.Tape) -> None:
     if n == 0:
         return
     best_first(r, n)
-    if t.kind[at] == st.PRINT:
-        n = printed(r, x, n, at, ts, t.prints[0, t.at[at]], t.prints[1, t.at[at]])
+    i = r.group[n - 1]
+    if r.w[i, dw.NEXT] < r.w[i, dw.REACH]:  # a print at its own level, which the walk has seen
+        level, quantity = r.w[i, dw.LEVEL], x.entries[r.w[i, dw.NEXT_K], 1]
+        n = printed(r, x, n, level, at, ts, quantity)
+    elif t.kind[at] == st.PRINT:
+        side = r.w[i, dw.SIDE]
+        level = side * r.g[dw.N] + (x.reach[0][side, at] >> 1)
+        n = printed(r, x, n, level, at, ts, t.prints[1, t.at[at]])
     else:
         crossed(r, x, n, at, ts)
     for j in range(n):

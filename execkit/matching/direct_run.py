@@ -72,7 +72,10 @@ def arrive(r: dw.Run, x: Levels, t: st.Tape, o: dw.Orders, order: int, at: int, 
         return
     w[i, dw.END_POS] = g[dw.EVENTS]
     if w[i, dw.END_TS] < st.INF:
-        w[i, dw.END_POS] = dw.until(t.ts, at + 1, w[i, dw.END_TS])
+        if w[i, dw.END_TS] != g[dw.LAST_END]:  # orders that end together are common
+            g[dw.LAST_END] = w[i, dw.END_TS]
+            g[dw.LAST_POS] = dw.until(x.coarse, t.ts, at + 1, w[i, dw.END_TS])
+        w[i, dw.END_POS] = g[dw.LAST_POS]
         expires = o.expires[order]
         r.res[order, dw.STATUS] = st.S_EXPIRED if expires else st.S_CANCELED
         r.res[order, dw.REASON] = st.R_GTD if expires else st.R_REQUESTED
@@ -94,7 +97,9 @@ def answer_all(r: dw.Run, x: Levels, t: st.Tape, o: dw.Orders) -> bool:
             if ts > t.ts[len(t.ts) - 1]:
                 g[dw.AT] = n  # nor does any later one
                 continue
-            until = g[dw.POS] = dw.until(t.ts, g[dw.POS], ts)
+            if ts == g[dw.LAST_END]:  # as are those that come when others end
+                g[dw.POS] = g[dw.LAST_POS]
+            until = g[dw.POS] = dw.until(x.coarse, t.ts, g[dw.POS], ts)
         if g[dw.N_HEAP] and r.heap[0, 0] >> 31 < until:
             visit(r, x, t)
             continue

@@ -18,14 +18,14 @@ import numpy as np
 
 from execkit.kernels import inlined, kernel
 from execkit.matching import state as st
-from execkit.matching.levels import GONE, OUT, PRINTED, SET, SNAPSHOT, Levels
+from execkit.matching.levels import COARSE, GONE, OUT, PRINTED, SET, SNAPSHOT, Levels
 
 # scalars
 (
     N, EVENTS, AT, POS, N_LOG, N_HEAP, SLOTS, FREE, POSITION, SEQS, TOUCH, QUEUED, THROUGH, CONSUME,
-    LADDER, TICK, ON_QUOTES, PRO_RATA, QUEUE_KIND, WORST_AT, _,
-) = range(21)  # fmt: skip
-SCALARS = 21
+    LADDER, TICK, ON_QUOTES, PRO_RATA, QUEUE_KIND, WORST_AT, _, LAST_END, LAST_POS,
+) = range(23)  # fmt: skip
+SCALARS = 23
 # columns of a waiting order (a row of `w`). KEY: how many keys are within the limit; LEVEL: its own
 # level, -1 where nothing ever happens at its price. From K on: its state before event FROM (the
 # next entry of its level, who is ahead, what was printed since the level was shown, what it shows,
@@ -83,22 +83,30 @@ class Run(NamedTuple):
 
 
 @inlined
-def until(ts: np.ndarray, at: int, t: int) -> int:
-    """How many events have ts <= t, searched from `at` on."""
-    n, step = len(ts), 1
-    if at >= n or ts[at] > t:
+def until(coarse: np.ndarray, ts: np.ndarray, at: int, t: int) -> int:
+    """How many events have ts <= t, where `at` or more have. The times of every 64th event, which
+    stay in the cache, are searched first, outwards from `at`."""
+    if at >= len(ts) or ts[at] > t:
         return at
-    while at + step < n and ts[at + step] <= t:
-        at += step
+    block, step = at // COARSE, 1
+    while block + step < len(coarse) and coarse[block + step] <= t:
+        block += step
         step *= 2
-    hi = min(n, at + step)
-    while hi - at > 1:
-        mid = (at + hi) >> 1
-        if ts[mid] <= t:
-            at = mid
+    high = min(len(coarse), block + step)
+    while high - block > 1:
+        middle = (block + high) >> 1
+        if coarse[middle] <= t:
+            block = middle
         else:
-            hi = mid
-    return at + 1
+            high = middle
+    low, high = max(at, block * COARSE), min(len(ts), (block + 1) * COARSE)
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if ts[middle] <= t:
+            low = middle
+        else:
+            high = middle
+    return low + 1
 
 
 @inlined

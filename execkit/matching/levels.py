@@ -21,6 +21,7 @@ from execkit.kernels import inlined
 SET, SNAPSHOT, KEPT, GONE, OUT, PRINTED, SWEPT = range(7)
 FAR = np.iinfo(np.int32).max
 FAN = 16
+COARSE = 64
 
 
 class Levels(NamedTuple):
@@ -34,7 +35,8 @@ class Levels(NamedTuple):
     reach: (2, T) and its minima over blocks of FAN, FAN**2, ...: for orders of a side, twice the
     key distance that an event came to (prints: plus 1), FAR where none did; small is deep.
     snapshots (S,): positions of their last rows. worst: like reach, the worst key a snapshot shows.
-    worst_bid, worst_ask (changes, 2): position, and the worst key from there on (n for none).
+    coarse: time of each 64th event. worst_bid, worst_ask (changes, 2): position, and the worst key
+    from there on (n for none).
     """
 
     prices: np.ndarray
@@ -45,6 +47,7 @@ class Levels(NamedTuple):
     reach: tuple[np.ndarray, ...]
     snapshots: np.ndarray
     worst: tuple[np.ndarray, ...]
+    coarse: np.ndarray
     worst_bid: np.ndarray
     worst_ask: np.ndarray
 

@@ -9,6 +9,7 @@ import numpy as np
 from execkit.kernels import entry, inlined, kernel
 from execkit.matching import state as st
 from execkit.matching.levels import (
+    COARSE,
     FAN,
     FAR,
     GONE,
@@ -22,6 +23,7 @@ from execkit.matching.levels import (
     rank_of,
 )
 from execkit.matching.tape import SymbolTape
+from execkit.matching.tape_merge import mark
 
 DENSE = 1 << 24
 """Widest span of prices, in units, for which ranks are looked up in a table."""
@@ -280,9 +282,9 @@ def _prices_of(t: st.Tape, quotes: bool) -> tuple[np.ndarray, np.ndarray]:
     low, high = min(int(p.min()) for p in parts), max(int(p.max()) for p in parts)
     if high - low >= DENSE:
         return np.unique(np.concatenate(parts)), np.zeros(0, dtype=np.int32)
-    there = np.zeros(high - low + 1, dtype=bool)
+    there = np.zeros(high - low + 1, dtype=np.int8)
     for p in parts:
-        there[p - low] = True
+        mark(p, low, there)
     ranks = np.cumsum(there, dtype=np.int32) - there
     return np.flatnonzero(there) + low, ranks.astype(np.int32, copy=False)
 
@@ -327,6 +329,7 @@ def build_levels(market: SymbolTape) -> Levels | None:
         reach=_tree(reach),
         snapshots=done[: s[SNAPSHOTS], 0].copy(),
         worst=_tree(done[: s[SNAPSHOTS], 1:].T.astype(np.int32, order="C")),
+        coarse=t.ts[::COARSE].copy(),
         worst_bid=worst[0, : s[WORSTS]].copy(),
         worst_ask=worst[1, : s[WORSTS + 1]].copy(),
     )

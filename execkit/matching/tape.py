@@ -16,6 +16,7 @@ from execkit.kept import Kept
 from execkit.market import MarketData
 from execkit.matching import state as st
 from execkit.matching.bar_table import Bars, whole_bars
+from execkit.matching.tape_merge import all_positive, depth_rows, mark, merge
 from execkit.tables import Table
 
 Fidelity = Literal["auto", "depth", "quotes", "prints", "bars"]
@@ -134,7 +135,7 @@ def _build(market: MarketData, symbol: str, kind: str) -> SymbolTape:
         bars = _bars(main, units, market.bar_interval_ns.get(symbol), symbol)
         return SymbolTape(*known, None, 1, venue, inferred, bars=bars)
     tape = events_of(market, symbol, kind, units)
-    levels = len(np.unique(tape.depth[1])) if kind == "depth" else 1
+    levels = _how_many(tape.depth[1]) if kind == "depth" else 1
     return SymbolTape(*known, tape, levels, venue, inferred)
 
 
@@ -142,7 +143,7 @@ def events_of(market: MarketData, symbol: str, kind: str, units: Units) -> st.Ta
     """The events of one symbol in running order. Raises `InvalidData` for impossible prices."""
     main = _table(market, kind, symbol)
     prints = _table(market, "prints", symbol) if kind != "bars" else None
-    if prints is not None and "off_book" in prints:
+    if prints is not None and "off_book" in prints and prints["off_book"].any():
         prints = prints.cut(prints["off_book"] == 0)
     if kind == "bars":
         assert main is not None
@@ -173,6 +174,8 @@ def check_volume(tape: st.Tape, symbol: str) -> None:
 def _check_prices(table: Table, symbol: str) -> None:
     """Refuse prices that nothing can trade at: a fill at 0 or NaN is not a fill."""
     names = ("open", "high", "low", "close") if table.kind == "bars" else ("price",)
+    if table.kind != "bars" and all_positive(table["price"]):
+        return
     bad = np.zeros(len(table), dtype=bool)
     for name in names:
         bad |= ~(np.isfinite(table[name]) & (table[name] > 0))
@@ -244,30 +247,51 @@ def _feed(
     elif kind == "quotes" and main is not None:
         parts["quotes"] = _quotes(main, units)
         tables.append((main, st.QUOTE))
-    ts = np.concatenate([t["ts_ns"] for t, _ in tables])
-    seq = np.concatenate([t["seq"] for t, _ in tables])
-    code = np.concatenate([np.full(len(t), k, dtype=np.int8) for t, k in tables])
-    at = np.concatenate([np.arange(len(t), dtype=np.int64) for t, _ in tables])
-    second = np.zeros(len(ts), dtype=np.int8) if shared else (code != st.PRINT).astype(np.int8)
-    order = np.lexsort((seq, second, ts))
-    return st.Tape(ts=ts[order], kind=code[order], at=at[order], **parts)
+    n = sum(len(t) for t, _ in tables)
+    ts, at = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+    kinds = np.empty(n, dtype=np.int8)
+    (first, code), (other, other_code) = tables[0], tables[-1]
+    none = slice(0, 0 if len(tables) == 1 else None)
+    merge(
+        first["ts_ns"],
+        first["seq"],
+        other["ts_ns"][none],
+        other["seq"][none],
+        shared,
+        (code, other_code),
+        ts,
+        kinds,
+        at,
+    )
+    return st.Tape(ts=ts, kind=kinds, at=at, **parts)
+
+
+def _how_many(prices: np.ndarray) -> int:
+    """Number of different prices, at least 1."""
+    if len(prices) == 0:
+        return 1
+    low, high = int(prices.min()), int(prices.max())
+    if high - low > 1 << 24:
+        return len(np.unique(prices))
+    there = np.zeros(high - low + 1, dtype=np.int8)
+    mark(prices, low, there)
+    return int(np.count_nonzero(there))
 
 
 def _depth(depth: Table, units: Units) -> np.ndarray:
-    ts, seq, snapshot = depth["ts_ns"], depth["seq"], depth["is_snapshot"]
-    first = np.ones(len(ts), dtype=bool)
-    first[1:] = (ts[1:] != ts[:-1]) | (seq[1:] != seq[:-1])
-    last = np.append(first[1:], True)
-    of_snapshot = np.where(snapshot > 0, np.where(first, 1, 2), 0)
-    return np.stack(
-        [
-            depth["side"].astype(np.int64),
-            units.prices(depth["price"]),
-            units.quantities(depth["quantity"]),
-            of_snapshot.astype(np.int64),
-            last.astype(np.int64),
-        ]
+    out = np.empty((5, len(depth)), dtype=np.int64)
+    depth_rows(
+        depth["ts_ns"],
+        depth["seq"],
+        depth["side"],
+        depth["price"],
+        depth["quantity"],
+        depth["is_snapshot"],
+        units.price,
+        units.quantity,
+        out,
     )
+    return out
 
 
 def _quotes(quotes: Table, units: Units) -> np.ndarray:
