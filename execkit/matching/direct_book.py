@@ -19,10 +19,11 @@ def answer(request: Request, part: Part, model: FillModel, position: float) -> F
     """What became of one symbol's orders on depth or quotes, exactly as the event loop tells it.
 
     position : signed quantity held at the start, in base units. None where an order is a stop or
-    trailing stop, or where the tape has no index (see `levels_build.build_levels`).
+    trailing stop, where the tape is not in memory, and where it has no index (see
+    `levels_build.build_levels`).
     """
     kinds = request.table.order_type[part.rows]
-    if len(kinds) == 0 or kinds.max() > st.LIMIT_ORDER:
+    if len(kinds) == 0 or kinds.max() > st.LIMIT_ORDER or part.market.pieces is not None:
         return None
     index = levels_of(part.market)
     if index is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
-
 import numpy as np
 
 from execkit.kernels import entry, inlined, kernel
@@ -335,11 +333,6 @@ def build_levels(market: SymbolTape) -> Levels | None:
     )
 
 
-_KNOWN: WeakKeyDictionary[SymbolTape, Levels | None] = WeakKeyDictionary()
-
-
 def levels_of(market: SymbolTape) -> Levels | None:
     """The index of a tape, built the first time that it is asked for."""
-    if market not in _KNOWN:
-        _KNOWN[market] = build_levels(market)
-    return _KNOWN[market]
+    return market.kept.once("levels", lambda: build_levels(market))
