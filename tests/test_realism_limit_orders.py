@@ -154,6 +154,19 @@ def own_levels(exchange: Exchange, order: int) -> list[int]:
     return [int(q) for q in without(exchange, order)[0].query("own")["quantity"]]
 
 
+def test_hidden_executions_crosses_and_halts_are_about_no_order_in_the_queue() -> None:
+    exchange = opened()
+    mine = exchange.add(1, 100, 10)
+    for kind, price, size in ((5, 100 * 100 + 50, 7), (6, 100 * 100, 500), (7, -1, 0)):
+        exchange.messages.append((exchange.now_s, kind, 0, size, price, 1))
+        exchange.books.append(exchange.books[-1])
+    exchange.market(-1, 4)
+    r = again(exchange, mine)
+
+    assert r.facts[[rp.FIRST_FILL, rp.FILLED], 0].tolist() == [2 * 8, 4]
+    assert {first_row(r, label) for label in ("by_id", "touch", "risk_averse")} == {8}
+
+
 # ------------------------------------------------------- against a slow world without the order
 
 
