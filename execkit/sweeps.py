@@ -109,7 +109,7 @@ def sweep(
         fill=fill, fee=fee, latency=latency, impact=impact, seed=seed, fidelity=fidelity
     )
     cells = combinations(grid)
-    job = Job(make_orders, market, assumed, _check_names(make_orders, cells))
+    job = Job(make_orders, market, assumed, check_names(make_orders, cells))
     bar = tqdm(
         total=len(cells), desc="sweep", unit="combination", disable=progress is False,
         delay=1.0 if progress is None else 0.0,
@@ -149,7 +149,7 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _check_names(make_orders: MakeOrders, cells: Sequence[Mapping[str, Any]]) -> bool:
+def check_names(make_orders: MakeOrders, cells: Sequence[Mapping[str, Any]]) -> bool:
     """Whether `make_orders` wants the market; `InvalidInput` for names that nobody takes."""
     names = list(dict.fromkeys(name for cell in cells for name in cell))
     if isinstance(make_orders, (LimitOrders, RoundTrips)):

@@ -81,7 +81,7 @@ def band(
     best: int = 12,
     title: str = "The best combinations under three fill models",
 ) -> go.Figure:
-    """The combinations that look best, each from its pessimistic to its optimistic value.
+    """The combinations that look best, each from the lowest to the highest of what models say.
 
     table : from a sweep over `names` and ``fill``; the best by their optimistic value come first. A
     combination whose line crosses 0 has not been shown to earn anything: it depends on what no
