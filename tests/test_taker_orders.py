@@ -25,11 +25,11 @@ MS = 1_000_000
 def market(prints: list[tuple[object, ...]], **columns: object) -> MarketData:
     names = ["ts_ns", "price", "quantity", "aggressor", "trade_id"]
     frame = pd.DataFrame(prints, columns=names).assign(**columns)
-    depth = {"side": ["bid", "ask"], "price": [99.0, 101.0], "quantity": [5.0, 5.0], "ts_ns": 0}
+    depth = {"side": ["bid", "ask"] * 2, "price": [99.0, 101.0] * 2, "quantity": [5.0] * 4}
     quotes = {"bid": [99.0], "bid_quantity": [5.0], "ask": [101.0], "ask_quantity": [5.0]}
     return (
         MarketData.from_prints(frame, symbol=S)
-        + MarketData.from_depth({**depth, "ts_ns": [0, 0]}, symbol=S)
+        + MarketData.from_depth({**depth, "ts_ns": [0, 0, 9 * MS, 9 * MS]}, symbol=S)
         + MarketData.from_quotes({**quotes, "ts_ns": [0]}, symbol=S)
     )
 
@@ -83,6 +83,15 @@ def test_orders_before_the_first_book_are_left_out() -> None:
     assert marketable.orders_of(data, S)["first_trade_id"].tolist() == [2]
 
 
+def test_a_lone_snapshot_beside_the_prints_is_no_book_to_judge_by() -> None:
+    prints = [(k * MS, 101.0, 1.0, "buy", k) for k in range(1, 9)]
+    snapshot = {"side": ["bid", "ask"], "price": [99.0, 101.0], "quantity": [5.0, 5.0]}
+    depth = MarketData.from_depth({**snapshot, "ts_ns": [0, 0]}, symbol=S).depth
+
+    assert len(marketable.orders_of(replace(market(prints), depth=depth), S)) == 0
+    assert len(marketable.orders_of(market(prints), S)) == 8
+
+
 def test_quotes_with_estimated_times_are_held_back_by_what_the_fastest_message_gains() -> None:
     prints = [(k * MS, 101.0, 1.0, "buy", k) for k in range(1, 6)]
     delays = np.array([3, 9, 9, 9, 9]) * MS
@@ -98,7 +107,7 @@ def test_quotes_with_estimated_times_are_held_back_by_what_the_fastest_message_g
 def test_a_folder_without_such_markets_is_refused(tmp_path: Path) -> None:
     market([(5 * MS, 101.0, 1.0, "buy", 1)]).to_parquet(tmp_path / "few")
 
-    with pytest.raises(InvalidData, match="depth, quotes and prints"):
+    with pytest.raises(InvalidData, match="depth, prints and 50"):
         taker_orders.run(tmp_path)
 
 

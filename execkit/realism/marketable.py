@@ -14,6 +14,7 @@ from execkit.clock import NS_PER_MS
 from execkit.errors import InvalidData
 from execkit.market import MarketData
 from execkit.matching.alone import walks
+from execkit.matching.tape import choose_fidelity
 from execkit.models.fill import QUEUE, FillModel
 from execkit.simulator import simulate
 from execkit.sources.base import sources
@@ -48,7 +49,7 @@ class Recording:
 
 
 def recordings(root: Path, *, quick: bool = False) -> Iterator[Recording]:
-    """Every symbol with depth, quotes, prints and `MIN_ORDERS` orders, folder by folder.
+    """Every symbol with depth, prints and `MIN_ORDERS` orders, folder by folder.
 
     `quick` takes the smallest folder alone, and runs no `simulate`.
     """
@@ -121,13 +122,15 @@ def orders_of(market: MarketData, symbol: str) -> pd.DataFrame:
 
     Consecutive prints with one stamp and one (known) aggressor are one order: two of one side in
     one millisecond become one. ``ts_ns`` is 1 ns before the stamp. ``average_price`` is harmonic
-    for inverse instruments. Empty where the symbol lacks prints, quotes or depth, or before the
-    first of each.
+    for inverse instruments. Empty where the symbol lacks prints or a depth that lasts as long;
+    orders before the first depth (or quote, if there are any) are left out.
     """
-    tables = [t for t in (market.depth, market.quotes, market.prints) if t is not None]
-    if len(tables) < 3 or not all(symbol in t.present for t in tables):
+    if market.depth is None or market.prints is None:
         return pd.DataFrame()
-    prints = tables[2].of(symbol)
+    if choose_fidelity(market, symbol, "auto") != "depth":  # a lone snapshot is no book
+        return pd.DataFrame()
+    books = [t.of(symbol) for t in (market.depth, market.quotes) if t is not None]
+    prints = market.prints.of(symbol)
     prints = prints.cut((prints["off_book"] == 0) & (prints["aggressor"] != UNKNOWN))
     ts, aggressor = prints["ts_ns"], prints["aggressor"]
     starts = np.flatnonzero(np.append(True, (np.diff(ts) != 0) | (np.diff(aggressor) != 0)))
@@ -151,7 +154,7 @@ def orders_of(market: MarketData, symbol: str) -> pd.DataFrame:
             "first_trade_id": prints.get("trade_id", np.full(len(ts), -1))[starts],
         }
     )
-    first = max(int(t.of(symbol)["ts_ns"][0]) for t in tables[:2])
+    first = max(int(rows["ts_ns"][0]) for rows in books if len(rows))
     return frame[frame["ts_ns"] >= first].reset_index(drop=True)
 
 

@@ -44,10 +44,10 @@ def run(path: str | Path, *, quick: bool = False) -> Scores:
     """Everything about the marketable orders below `path`, ready for JSON.
 
     Every folder with market data of a known format is read, and those symbols are taken that have
-    depth, quotes and prints. Where a Parquet file of real orders lies with them
-    (`marketable.PUBLISHED`), its orders of the same print ids are the truth; else they are put
-    together from the prints. `quick` reads the smallest folder alone and leaves out `simulate`
-    and the stability checks.
+    depth and prints (without quotes, aligned is as loaded). Where a Parquet file of real orders
+    lies with them (`marketable.PUBLISHED`), its orders of the same print ids are the truth; else
+    they are put together from the prints. `quick` reads the smallest folder alone and leaves out
+    `simulate` and the stability checks.
 
     Returns ``model``, ``markets`` (by label), ``published`` and ``put_together`` (all markets of
     each sort), ``stability``, ``orders``, ``seconds``. Scores are by group of orders and method:
@@ -61,7 +61,7 @@ def run(path: str | Path, *, quick: bool = False) -> Scores:
     found = list(recordings(Path(path), quick=quick))
     if not found:
         raise InvalidData(
-            f"{path} has no symbol with depth, quotes and prints and {MIN_ORDERS} orders or more"
+            f"{path} has no symbol with depth, prints and {MIN_ORDERS} marketable orders or more"
         )
     late = [np.arange(len(one.orders)) >= len(one.orders) // 2 for one in found]
     model = _fitted(found, [~half for half in late])
