@@ -88,6 +88,12 @@ def test_a_fill_at_the_stamp_itself_comes_after_the_funding() -> None:
     assert ((result.funding["ts_ns"] - START) // HOUR).tolist() == [16]
 
 
+def test_stamps_beyond_the_data_are_not_known_to_have_come() -> None:
+    """The bars end at 24 h; what is still held then pays at 16 h and not at 32 h."""
+    result = run(market(rates=[(16, 0.001), (32, 0.001)]), [(9, "buy", 1.0)])
+    assert ((result.funding["ts_ns"] - START) // HOUR).tolist() == [16]
+
+
 def test_funding_is_part_of_cash_and_equity() -> None:
     """Bought 2 at 1,010, worth 1,230 at the end: 440 less 1.01 of fees (5 bps), less 2.15 paid and
     plus 4.68 received."""

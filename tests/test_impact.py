@@ -223,6 +223,12 @@ def test_sells_pay_downwards_and_other_parents_do_not_pay() -> None:
         assert got["price"][1::2].to_numpy() == pytest.approx(999.5 * (1 - step))
 
 
+def test_a_named_parent_is_one_whoever_worked_at_it() -> None:
+    """Two strategies fill one parent in turn: the second pays for the first."""
+    given = orders(2, parent_order_id="p", strategy_id=["a", "b"])
+    assert simulate(given, market(), impact=ROOT).fills["impact_cost"].iloc[1] > 0
+
+
 def test_a_move_never_helps() -> None:
     """A sell after buys of the same strategy could have sold into the higher price; it may not."""
     got = simulate(orders(3, side=["buy", "buy", "sell"]), market(), impact=ROOT).fills

@@ -174,6 +174,15 @@ def test_a_run_that_falls_far_enough_is_liquidated_once_and_keeps_what_is_left()
     assert "liquidated" in repr(told)
 
 
+def test_a_fill_at_the_moment_of_liquidation_has_happened() -> None:
+    """It is part of what is closed; only what comes later is void."""
+    result = run(market([1000, 990, 947, 1000]), [(0, "buy", 1.0), (2, "buy", 0.1)])
+    told = result.margin(TEN, 100.0)
+    assert told.liquidated_ts_ns == START + 2 * MINUTE
+    assert told.void_fills == 0
+    assert told.frame["used"].iloc[2] == pytest.approx(0.1 * 1.1 * 947)
+
+
 def test_a_run_with_enough_balance_is_not_liquidated() -> None:
     result = run(market([1000, 990, 950, 947, 980, 1200]), [(0, "buy", 1.0), (5, "sell", 1.0)])
     told = result.margin(TEN, 200.0)
