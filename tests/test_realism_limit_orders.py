@@ -465,7 +465,7 @@ def test_a_path_without_order_ids_or_with_too_few_orders_is_refused(tmp_path: Pa
     exchange = opened()
     exchange.market(1, 1)
     exchange.save(tmp_path)
-    with pytest.raises(InvalidInput, match="fewer than 2"):
+    with pytest.raises(InvalidData, match="fewer than 2"):
         lo.run(tmp_path)
     with pytest.raises(InvalidInput, match="at least 1"):
         lo.run(tmp_path, orders=0)

@@ -76,8 +76,8 @@ def run(
     Rates, gaps and shares are fractions, log-likelihoods natural logarithms per order; everything
     can be written as JSON (None: not determined). Keys: see `report`.
 
-    Raises `InvalidInput` if nothing is there, or too little to have two halves, and `InvalidData`
-    for a path without a recording that tells whose order each message is about (LOBSTER pairs).
+    Raises `InvalidInput` if nothing is there, and `InvalidData` for a path without a recording that
+    tells whose order each message is about (LOBSTER pairs), or with too little to have two halves.
     """
     where = Path(path)
     if not where.exists():
@@ -110,11 +110,9 @@ def halves(r: Replays) -> tuple[np.ndarray, np.ndarray]:
     early, late = over < middle, ts[r.message] >= middle
     for half in (early, late):
         if half.sum() < 2:
-            raise InvalidInput(
-                "orders",
-                len(r.message),
-                f"{r.day.symbol} has fewer than 2 of them in one half of the recording: "
-                "take more of them, or a longer recording",
+            raise InvalidData(
+                f"of {len(r.message)} orders of {r.day.symbol} fewer than 2 were over in the first "
+                "half of the recording, or came in the second: use more of them, or a longer one"
             )
     return early, late
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from execkit.clock import NS_PER_S
-from execkit.errors import InvalidData, InvalidInput
+from execkit.errors import InvalidData
 from execkit.matching import state as st
 from execkit.matching.tape import SymbolTape, build_tape
 from execkit.models.fill import QUEUE, FillModel
@@ -142,7 +142,7 @@ def run_again(
     """
     n, ts = len(message), day.ts_ns
     if not n:
-        raise InvalidInput("orders", 0, f"there is no order of {day.symbol} to run again")
+        raise InvalidData(f"there is no order of {day.symbol} to run again")
     steps = np.rint(np.array(horizons_s) * NS_PER_S).astype(np.int64)
     row = np.searchsorted(ts, ts[message][:, None] + steps[None, :], side="right") - 1
     kinds = np.array([rp.BY_ID if m is None else 0 for m in models.values()])
