@@ -193,7 +193,20 @@ def round_trips(
     combinations: Sequence[Mapping[str, Any]],
     assumed: Assumptions,
 ) -> list[dict[str, Any]]:
-    """One row a combination; `InvalidInput` under assumptions that it cannot honour."""
+    """One row a combination; `InvalidInput` under assumptions that it cannot honour.
+
+    entries (orders placed to enter), entries_filled, fill_rate (their share), fills (both ways),
+    maker_ratio (of the fills), round_trips, win_rate (share with a gain after fees).
+    mean_pnl_bps, total_pnl_bps : gain after fees in bps of what the entry was worth, positive =
+        good: the mean over round trips, each counting the same, and the sum. A position that is
+        open at the end is in neither.
+    resting_s : mean time from the close that an entry was placed at to its fill, or, unfilled, to
+        its end or that of the data: a restricted mean, so unfilled entries count with their whole
+        life.
+    fees_<currency>, realised_<currency>, equity_<currency> : as in `summaries.summarise`; equity
+        includes the open position, at the last close.
+    A rate is None where there is nothing to divide.
+    """
     ground = _ground(quotes, market, assumed)
     rows: dict[int, dict[str, Any]] = {}
     log = np.zeros((3, 0), dtype=np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -353,3 +354,27 @@ def test_the_orders_table_is_one_that_simulate_takes() -> None:
     assert len(orders) == 7
     closes = market.bars.of("BTCUSDT")["close"][0:49:7]
     assert np.allclose(orders["price"], closes - 1.0)
+
+
+def test_on_recorded_bars_the_shared_pass_is_simulate_too(recorded: Path) -> None:
+    """Real bars: missing minutes, ties, jumps; two thousand minutes of them."""
+    market = ek.MarketData.load(recorded / "bitfinex_ohlcv_1m" / "LTCUSD_1m_2019H1.parquet")
+    first, _ = market.span()
+    market = market.select(market.symbols[0], first, first + 2000 * MINUTE)
+    (instrument,) = market.instruments.values()
+    quantity = 100 * float(instrument.lot_size)
+    model = ek.FillModel(name="touch", queue=False, participation=None, half_spread_bps=1.0)
+    for side in ("buy", "sell"):
+        quotes = ek.LimitOrders(quantity=quantity, side=side, every=3)
+        trips = ek.RoundTrips(quantity=quantity, side=side, exit="limit")
+        for cell in ({"offset_bps": 4, "horizon": 7}, {"offset_ticks": 3, "horizon": 60}):
+            (row,) = independent(quotes, market, [cell], Assumptions(fill=model, fee=FEE)) or [{}]
+            alone = ek.simulate(quotes(market, **cell), market, fill=model, fee=FEE)
+            same(row, summarise(alone))
+            assert 0 < row["fill_rate"] < 1
+            (row,) = round_trips(trips, market, [cell], Assumptions(fill=model, fee=FEE))
+            orders = trips.orders(market, fill=model, **cell)
+            alone = ek.simulate(orders, market, fill=model, fee=FEE)
+            money = {k: v for k, v in summarise(alone).items() if k.startswith(("fees", "equity"))}
+            same({k: row[k] for k in money}, money)
+            assert row["round_trips"] > 20
