@@ -17,6 +17,7 @@ from execkit.venues.base import Quote, Venue
 from execkit.words import ZERO, Number, Side, positive
 
 _ONE = Decimal(1)
+_NOTHING = (ZERO, ZERO)
 # What 100,000 is a sensible account of: currencies of the world and coins pegged to them.
 _MONEY = frozenset(
     {"USD", "USDT", "USDC", "USDS", "USDE", "USDP", "FDUSD", "BUSD", "TUSD", "PYUSD", "DAI"}
@@ -154,11 +155,11 @@ class Account:
         pending, live = self._pending(), self.orders.ledger.live.values()
         doubtful = self.orders.ledger.doubtful.values()
         unknown = sum((o.venue, o.symbol) == here for o in doubtful)
-        buys, sells = pending.get(here, (ZERO, ZERO))
+        buys, sells = pending.get(here, _NOTHING)
         elsewhere = ZERO
         if exposure:
             for key in (held.keys() | pending.keys()) - {here}:
-                elsewhere += self._worst(key, held.get(key, ZERO), *pending.get(key, (ZERO, ZERO)))
+                elsewhere += self._worst(key, held.get(key, ZERO), *pending.get(key, _NOTHING))
         return AccountSnapshot(
             now_ns=now_ns,
             instrument=instrument,

@@ -140,11 +140,17 @@ def _body(payload: dict[str, object]) -> str:
 
 
 def encode(event: Event) -> Encoded:
+    """See `encoded`."""
+    return encoded(*event)
+
+
+def encoded(
+    kind: str, payload: Mapping[str, object], ts_ns: int, order_id: str | None, run_id: str
+) -> Encoded:
     """The row as it will be written, or `InvalidInput`: what is returned can be appended.
 
     Text that is no Unicode (a lone surrogate in a venue's answer) is written as "?".
     """
-    kind, payload, ts_ns, order_id, run_id = event
     if isinstance(ts_ns, bool) or not isinstance(ts_ns, int):
         raise InvalidInput("ts_ns", ts_ns, "pass integer UTC nanoseconds")
     if not -(2**63) <= ts_ns < 2**63:

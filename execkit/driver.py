@@ -50,7 +50,7 @@ class Driver:
         apply: Callable[[list[VenueUpdate]], None],
         under_way: Callable[[], bool],
         *,
-        tick_s: float = 0.05,
+        tick_s: float = 0.02,
     ) -> None:
         self.clock, self.tasks, self.apply, self.tick_s = clock, tasks, apply, tick_s
         self.under_way = under_way
@@ -81,6 +81,10 @@ class Driver:
         """Run `action` when the clock has reached `ts_ns`."""
         self._count += 1
         heapq.heappush(self._timers, (ts_ns, self._count, action))
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Something was sent: a paper venue on a live clock has it now, not at the next tick."""
         self._wake.set()
 
     async def _sleep(self, ts_ns: int) -> None:

@@ -142,6 +142,7 @@ class Gate:
             self.protector.watch(order, signal.stop_loss, signal.take_profit)
         self.monitor.submitted(order, signal.ts_ns if signal is not None else None)
         await self.orders.submit(answer, venue)
+        self.driver.wake()
         if self.timeout_ns and not is_exit:
             self.driver.at(order.created_ts_ns + self.timeout_ns, lambda: self._time_out(order))
         return self.result(order)
@@ -171,7 +172,9 @@ class Gate:
         if place is None:
             self.orders.alarm("cancel_not_sent", str(self._elsewhere(order.venue)), order)
             return False
-        return await self.orders.cancel_order(order, place, reason=reason)
+        asked = await self.orders.cancel_order(order, place, reason=reason)
+        self.driver.wake()
+        return asked
 
     async def close(self, held: Position, reason: str) -> ExecutionResult:
         """Send a market order that closes a position."""

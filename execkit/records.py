@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import execkit
-from execkit.chain import Encoded, Event, encode
+from execkit.chain import Encoded, encoded
 from execkit.domain import ExecutionOrder, Fill, Instrument, Position, TradingSignal
 from execkit.journal import Journal
 from execkit.limits import Refused
@@ -40,7 +40,7 @@ class Recorder:
         """Queue a record as it is now. Raises `InvalidInput` for one that the journal cannot hold,
         which is then not queued: it would stop everything that comes after it."""
         if self.journal is not None:
-            self._waiting.append(encode(Event(kind, payload, ts_ns, order_id, self.run_id)))
+            self._waiting.append(encoded(kind, payload, ts_ns, order_id, self.run_id))
 
     def flush(self, *, force: bool = False) -> None:
         """Make everything added so far durable. On failure nothing of it was written, it stays

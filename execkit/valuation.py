@@ -41,7 +41,7 @@ def value_of(
     marked no more: its last price is history); what has no rate is named in `unpriced`.
     """
     account = currency or next((p.instrument.quote for p in positions), "")
-    known = {**_marks(positions, account), **rates}
+    known: dict[str, Decimal] = {}  # looked up where a second currency comes up
     unpriced: set[str] = set()
 
     def worth(value: Decimal, coin: str) -> Decimal:
@@ -49,6 +49,8 @@ def value_of(
             return ZERO
         if coin == account:
             return +value  # rounded as a product would be
+        if not known:
+            known.update(_marks(positions, account) | dict(rates))
         rate = known.get(coin)
         if rate is None:
             unpriced.add(coin)
