@@ -8,12 +8,18 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st_
 
 import execkit as ek
 from execkit.errors import InvalidInput
+from execkit.matching import state as st
+from execkit.models import QUEUE
 from execkit.venues.base import ReplayVenue, UpdateKind, VenueUpdate
+from execkit.venues.paper_book import PaperBook
 
 MINUTE = 60_000_000_000
 
@@ -150,3 +156,69 @@ def test_fees_follow_the_tiers_fill_by_fill() -> None:
     venue.advance(2)
     venue.advance(3)
     assert [u.fill.fee for u in heard if u.fill] == [Decimal("0.101"), Decimal("0.0101")]
+
+
+def churned(limits: int) -> PaperBook:
+    """A's book after `limits` orders that filled at once, with one resting and one stop."""
+    book = PaperBook(two_books(), "A", QUEUE, "auto")
+    for row in range(limits):
+        book.add(row, order(quantity="0.1"), 1)
+    book.add(limits, order(order_type="limit", price=95), 1)
+    book.add(limits + 1, order(order_type="stop_market", stop_price=150), 1)
+    book.advance(5, stop=False)
+    book.news()
+    return book
+
+
+def test_a_run_that_is_undone_leaves_no_trace() -> None:
+    """Against a copy of everything: what the kernel reads afterwards is what it was."""
+    book = churned(20)
+    book.add(22, order(quantity=3), 50)
+    book.cancel(20, 60)
+    before = st.Core(*(array.copy() for array in book._core))
+    at = book.next_ns()
+    book.remember()
+    assert book.advance(1_000, stop=True) == 50
+    book.go_back_if_beyond(49)
+
+    assert book.next_ns() == at
+    for name, was in before._asdict().items():
+        if name != "log":  # its length is in `s`
+            np.testing.assert_array_equal(getattr(book._core, name), was, name)
+
+
+def test_what_is_remembered_does_not_grow_with_orders_that_have_ended() -> None:
+    def size(book: PaperBook) -> int:
+        book.remember()
+        return sum(kept.size for _, _, kept in book._saved)
+
+    assert size(churned(200)) == size(churned(2))
+
+
+@given(
+    moves=st_.lists(st_.integers(0, 40), min_size=1, max_size=12),
+    sends=st_.sets(st_.integers(0, 11)),
+    on_bars=st_.booleans(),
+)
+def test_a_book_without_orders_shows_what_one_that_always_ran_shows(
+    moves: list[int], sends: set[int], on_bars: bool
+) -> None:
+    """Skipping the kernel while nothing is live changes no quote, no next event and no news."""
+    market, unit = (bars(), MINUTE // 10) if on_bars else (two_books(), 10)
+    lazy, eager = (PaperBook(market, "A", QUEUE, "auto") for _ in range(2))
+    eager.add(0, order(order_type="limit", price=1), 0)  # keeps it busy to the end
+    now_ns, told = 0, ([], [])
+    for n, move in enumerate(moves):
+        now_ns += move * unit
+        for book, heard in zip((lazy, eager), told, strict=True):
+            book.advance(now_ns, stop=False)
+            heard += [(ts, row, entry[st.L_KIND], *entry[3:]) for ts, row, entry in book.news()]
+            if n in sends and now_ns <= (book.last_ns() or 0):
+                book.add(100 + n, order(side="sell" if n % 2 else "buy"), now_ns)
+        assert lazy.next_ns() == eager.next_ns()
+        assert repr(lazy.quote(now_ns)) == repr(eager.quote(now_ns))
+    lazy.advance(now_ns + 1, stop=False)
+    eager.advance(now_ns + 1, stop=False)
+    for book, heard in zip((lazy, eager), told, strict=True):
+        heard += [(ts, row, entry[st.L_KIND], *entry[3:]) for ts, row, entry in book.news()]
+    assert told[0] == [news for news in told[1] if news[1] != 0]

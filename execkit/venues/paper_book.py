@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from execkit.simulator import model_arrays
 from execkit.venues.base import Quote
 
 _ROOM = 256
+_WAITING = [st.REST_BUYS, st.REST_SELLS, st.STOP_BUYS, st.STOP_SELLS, st.N_TRAIL, st.N_TAKE]
 _SIDE = {side: code for code, side in enumerate(SIDES)}
 _TYPE = {kind: code for code, kind in enumerate(TYPES)}
 _TIF = {tif: code for code, tif in enumerate(TIFS)}
@@ -50,7 +52,7 @@ class PaperBook:
         self._rows: list[int] = []  # the venue's row of each of our orders
         self._own_of: dict[int, int] = {}
         self._groups: dict[str, int] = {}
-        self._saved: st.Core | None = None
+        self._saved: list[tuple[str, Any, np.ndarray]] = []
         self._ts = self._market.tape.ts
         self._on_bars = self._market.fidelity == "bars"
         self._price_decimals = self.instrument.price_decimals
@@ -132,16 +134,32 @@ class PaperBook:
         self._cursor = at
 
     def remember(self) -> None:
-        """Keep a copy, because another symbol may turn out to have news first."""
-        self._saved = st.Core(*(array.copy() for array in self._core))
+        """Keep a copy of what a run can change, because another symbol may turn out to have news
+        first. Orders that have ended, by far the most after a while, do not change."""
+        core, s = self._core, self._core.s
+        alive = np.flatnonzero(core.orders[st.STATUS, : len(self._rows)] < st.S_FILLED)
+        waiting = int(s[_WAITING].max())
+        where: dict[str, Any] = {
+            "orders": np.s_[:, alive],
+            "groups": np.s_[:, : len(self._groups)],
+            "levels": np.s_[:],
+            "rest": np.s_[:, :waiting],
+            "stops": np.s_[:, :waiting],
+            "trails": np.s_[:waiting],
+            "takes": np.s_[:waiting],
+            "s": np.s_[:],
+        }
+        self._saved = [(name, at, getattr(core, name)[at].copy()) for name, at in where.items()]
         self._was_at = self._cursor
 
     def go_back_if_beyond(self, ts_ns: int) -> None:
         """Undo the last run if its news is later than `ts_ns`."""
         n = int(self._core.s[st.N_LOG])
-        if self._saved is not None and n and self._core.log[st.L_TS, n - 1] > ts_ns:
-            self._core, self._cursor = self._saved, self._was_at
-        self._saved = None
+        if self._saved and n and self._core.log[st.L_TS, n - 1] > ts_ns:
+            for name, at, kept in self._saved:
+                getattr(self._core, name)[at] = kept
+            self._cursor = self._was_at
+        self._saved = []
 
     def news(self) -> list[tuple[int, int, list[int]]]:
         """The log as (time, venue's row, entry), which is then empty. An order that filled whole
