@@ -9,6 +9,16 @@ the scheduler hands out one combination after the other, which bounds what more 
 run_s / dispatch_s workers on nothing is gained. `measure` takes the four parts on a cluster that is
 there, two processes on loopback do; `estimate` does the sum.
 
+An example: 6 minutes of BTCUSDT depth, quotes and prints (164,000 rows, 12 MB), 1,000 random orders
+a combination, model "queue". Two worker processes on loopback of a 2-core machine with much else to
+do gave send 0.10 s, prepare 0.17 s (16 s the first time, for compiling), run 0.42 s, dispatch 2.5
+ms. For 10,000 combinations over links of 1 Gbit/s that estimates to
+
+    workers                       1        10       100     1,000
+    time                    4,243 s     425 s      44 s      27 s
+    per order, on the clock  424 us   42.5 us    4.4 us    2.7 us
+    per order, times workers 424 us    425 us    440 us  2,733 us
+
 When it lies: a network is slower than loopback (give its speed), workers elsewhere are not as fast
 as those that were measured, and processes that share the cores measured here disturb each other. It
 knows nothing of machines that start late or fail.
