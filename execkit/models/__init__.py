@@ -21,7 +21,11 @@ and quantity unit). "Own" means ours. Symbols do not interact.
     time always runs later: a stop that triggers, an OCO sibling or a reduce-only clip acts at the
     time of the event that caused it. Nothing runs after the last market event: an order that would
     arrive later stays INTENT, a later cancel or expiry has not happened. What several symbols do at
-    one time counts (for fee tiers) in alphabetical order of the symbols.
+    one time counts (for fee tiers) in alphabetical order of the symbols. Where the latency model
+    says that the venue did not take an order (a negative delay), it never arrives: REJECTED
+    (not_taken) when we are told; a cancel not taken has not happened. PaperVenue raises RetryLater
+    instead, at once. Fills do not depend on feed latency: a decision at t knew the market of t -
+    feed, where decision_price is looked up.
 
 3  Common rules
     Any fill of an order in an OCO group closes the group: every other live member is CANCELED
@@ -158,14 +162,22 @@ and quantity unit). "Own" means ours. Symbols do not interact.
     or waited as a plain stop), and a trailing stop that only the pessimistic path triggers, under
     either policy.
 
-When it lies: no model moves the market (no impact, no reaction to our orders); a book is as old as
-its last message; where depth and prints do not share one sequence, a trade and the depth update it
-caused may both advance a queue; on bars the spread is zero unless half_spread_bps says otherwise,
-the size that a bar could give is known from its whole volume, also at its open, and an order that
-is canceled inside a bar has not met that bar's range; on prints alone IOC and FOK wait for the next
-print of their side. The pessimistic fills of one order, taken alone, are within those of queue, and
-those within optimistic, except for trailing stops on bars; orders that share liquidity, OCO groups
-and reduce_only can turn that around.
+7  Funding
+    Perpetual contracts: the position that fills strictly before the stamp have left pays quantity *
+    mark * rate (a positive rate: longs pay; inverse contracts in coin). Without a mark, the price
+    known at the stamp; without that, NaN from there on. Spot pays none, with a note.
+
+When it lies: no fill model moves the market; `impact` only makes later fills of a parent dearer,
+after matching: never in the order's favour, capped at a limit order's limit (what lies beyond is
+not charged), and fills of one stamp do not move each other; what fills, how much and when does not
+change, and PaperVenue has no impact; a book is as old as its last message, where quotes are not set
+into it (`MarketData.aligned`); where depth and prints do not share one sequence, a trade and the
+depth update it caused may both advance a queue; on bars the spread is zero unless half_spread_bps
+says otherwise, the size that a bar could give is known from its whole volume, also at its open, and
+an order that is canceled inside a bar has not met that bar's range; on prints alone IOC and FOK
+wait for the next print of their side. The pessimistic fills of one order, taken alone, are within
+those of queue, and those within optimistic, except for trailing stops on bars; orders that share
+liquidity, OCO groups and reduce_only can turn that around.
 """
 
 from __future__ import annotations
