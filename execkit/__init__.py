@@ -43,6 +43,7 @@ _HOME = {
     "SignalAction": "words",
     "SimulationResult": "simulator",
     "Store": "store",
+    "TakerCost": "taker_cost",
     "TimeInForce": "words",
     "TradingSignal": "domain",
     "simulate": "simulator",
@@ -95,6 +96,7 @@ if TYPE_CHECKING:  # `X as X` tells type checkers that the name is public
     from execkit.simulator import simulate as simulate
     from execkit.store import Store as Store
     from execkit.sweeps import sweep as sweep
+    from execkit.taker_cost import TakerCost as TakerCost
     from execkit.venues.paper import PaperVenue as PaperVenue
     from execkit.words import ExecutionMode as ExecutionMode
     from execkit.words import ExecutionStatus as ExecutionStatus
