@@ -15,6 +15,8 @@ from execkit.bench.setting import Setting, save
 
 NAME = "w2"
 FEE_BPS = 4.0
+ALL = 0  # cores
+CORES = 1.7  # what two of them are to gain
 SOME = ((5.0, 10), (20.0, 50))
 """The combinations that backtesting.py runs, and that are compared with ours: as many in all would
 take it a quarter of an hour."""
@@ -37,7 +39,9 @@ def tasks(setting: Setting) -> list[Task]:
     out = [
         Task(f"{kind} {cores}", "execkit", "execkit_limit_sweep",
              {**shared, "kind": kind, "cores": cores})
-        for kind, cores in (("round trips", 2), ("round trips", 1), ("independent", 2))
+        for kind, cores in (
+            ("round trips", ALL), ("round trips", 2), ("round trips", 1), ("independent", ALL)
+        )
     ]  # fmt: skip
     once = {"cold": True}  # nothing is compiled, so there is nothing to warm
     raptorbt = Task("raptorbt", "raptorbt", "raptorbt_limit_sweep", {**shared, **once})
@@ -50,15 +54,17 @@ def part(found: Mapping[str, Measured], setting: Setting) -> Part:
     bars = setting.size(100_000, 2_000)
     count = int(np.prod([len(values) for values in grid(setting).values()]))
     whole = {}
-    if one := found.get("raptorbt"):
-        whole[one.engine] = one.seconds
+    if rust := found.get("raptorbt"):
+        whole[rust.engine] = rust.seconds
     if few := found.get("backtesting"):
         whole[f"{few.engine} (from {len(SOME)} runs)"] = few.seconds / len(SOME) * count
     beside: dict[str, Any] = {}
     if whole:
         best = min(whole, key=lambda engine: whole[engine])
         beside = {"peer": best, "peer_value": whole[best], "peers": whole}
-    ours, alone = found["round trips 2"], found["round trips 1"]
+    ours = found[f"round trips {ALL}"]
+    one, two = found["round trips 1"], found["round trips 2"]
+    gains = two.answer("machine_gains")
     work = f"W2, sweep of {count:,} offsets x horizons on {bars:,} bars"
     out = Part()
     note = "; ".join(f"{engine}: {shown(value, 's')}" for engine, value in whole.items())
@@ -66,10 +72,11 @@ def part(found: Mapping[str, Measured], setting: Setting) -> Part:
         Row(NAME, "w2_round_trips", f"{work}, a position at a time", "s", ours.seconds,
             target=50.0, note=note, **beside),
         Row(NAME, "w2_independent", f"{work}, an order at each bar on its own", "orders/s",
-            count * (bars - 1) / found["independent 2"].seconds),
-        Row(NAME, "w2_cores", f"{work}, one core over two", "x", alone.seconds / ours.seconds,
-            target=1.7, absolute=True,
-            note=f"a loop of pure arithmetic gains {alone.answer('machine_gains'):.2f}x"),
+            count * (bars - 1) / found[f"independent {ALL}"].seconds),
+        Row(NAME, "w2_cores", f"{work}, one core over two", "x", one.seconds / two.seconds,
+            target=CORES if gains >= CORES else None, absolute=True,
+            note=f"a loop of pure arithmetic gains {gains:.2f}x here; the target is {CORES}x on a "
+                 "machine that gives it"),
     ]  # fmt: skip
     if few is not None:
         for i, (offset_bps, horizon) in enumerate(SOME):

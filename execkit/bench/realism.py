@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from execkit.errors import InvalidData, InvalidInput
-from execkit.realism import limit_orders
+from execkit.realism import limit_orders, taker_orders
 
 MANY, FEWER = 20_000, 2_000
 """Limit orders of a recording that are run again; fewer in a quick run."""
@@ -33,10 +33,13 @@ def run_realism(
     look, `InvalidData` if nothing there has real orders.
     """
     folders = _folders(path)
+    takers = partial(taker_orders.run, quick=quick)
     limits = partial(limit_orders.run, orders=FEWER if quick else MANY)
     begun = time.monotonic()
     report: dict[str, Any] = {"takers": {}, "limits": {}, "notes": [], "quick": quick}
     for folder in folders:
+        say(f"{folder.name}: marketable orders")
+        _into(report, "takers", folder, takers)
         say(f"{folder.name}: limit orders")
         _into(report, "limits", folder, limits)
     if not report["takers"] and not report["limits"]:
@@ -112,7 +115,7 @@ def _limit_rows(recording: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None else f"{round(value, 6):.4g}"
 
 
 def _aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:

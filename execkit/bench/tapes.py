@@ -154,7 +154,9 @@ def requotes(tape: Columns, every: int, lots: int = 1, behind: int = 0) -> Colum
     no two things happen at one time. behind : ticks away from the best price.
     """
     rows = np.arange(2 * LEVELS + every, len(tape["ts_ns"]), every)
-    slot = np.unique((tape["ts_ns"][rows] - START_NS) // STEP_NS)
+    slots = (tape["ts_ns"] - START_NS) // STEP_NS
+    slot = np.unique(slots[rows])
+    slot = slot[slot < slots[-1]]  # half a slot after the last one there is no market
     best = best_prices(tape)
     moment = START_NS + slot * STEP_NS + STEP_NS // 2
     last = START_NS + len(best["bid"]) * STEP_NS
@@ -169,13 +171,13 @@ def requotes(tape: Columns, every: int, lots: int = 1, behind: int = 0) -> Colum
 
 
 def takers(tape: Columns, n: int, seed: int = 4) -> Columns:
-    """`n` market orders at even moments of a book tape, 0.001 to 20: one level or several."""
+    """`n` market orders at even moments of a book tape, 0.001 to 1: what the book can give."""
     rng = np.random.Generator(np.random.PCG64(seed))
     first, last = int(tape["ts_ns"][0]) + STEP_NS, int(tape["ts_ns"][-1])
     return {
         "ts_ns": np.linspace(first, last, n).astype(np.int64),
         "buy": rng.integers(0, 2, size=n),
-        "quantity": rng.integers(1, 20_001, size=n) / 1000,
+        "quantity": rng.integers(1, 1_001, size=n) / 1000,
     }
 
 

@@ -291,6 +291,7 @@ def test_quotes_stand_at_the_best_prices_until_the_next_pair() -> None:
     assert np.array_equal(ticks[0::2], best["bid"][slot[0::2]])
     assert np.array_equal(ticks[1::2], best["ask"][slot[1::2]])
     assert np.array_equal(orders["cancel_ts_ns"][:-2], orders["ts_ns"][2:])
+    assert (tapes.requotes(tape, 1)["ts_ns"] <= tape["ts_ns"][-1]).all()
     further = tapes.requotes(tape, 100, behind=2)
     assert np.array_equal(np.rint(further["price"][0::2] * 10), ticks[0::2] - 2)
     assert np.array_equal(np.rint(further["price"][1::2] * 10), ticks[1::2] + 2)

@@ -21,8 +21,8 @@ KINDS = {"round trips": ek.RoundTrips, "independent": ek.LimitOrders}
 
 def prepare(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
     gains = machine_gains()
-    if options["cores"] == 1:
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+    if options["cores"]:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options["cores"]])
     return {
         "machine_gains": gains,
         "kind": options["kind"],
