@@ -67,23 +67,34 @@ class SimulationResult:
         return self.request.table
 
     def under(self, fill: str | FillModel) -> SimulationResult:
-        """The same orders in the same market under another fill model, as a run of its own."""
+        """The same orders in the same market under another fill model, as a run of its own.
+
+        A model that is only named keeps the half spread of this run, which is a cost and not an
+        assumption about fills.
+        """
         from execkit.simulator import run_request
 
         model = fill_model(fill)
+        if isinstance(fill, str):
+            model = replace(model, half_spread_bps=self.model.half_spread_bps)
         other = replace(self.request, run_id=f"{self.run_id}-{model.name}")
         return run_request(other, model)
 
     @cached_property
     def band(self) -> pd.DataFrame:
-        """What the three standard models make of these orders, worst first: one row a model.
+        """What the three standard models make of these orders, worst first: one row a model, at
+        the half spread of this run, and before them one of this run if its model is another.
 
         orders_filled, quantity_filled : shares of orders with any fill and of the quantity asked.
         equity_<currency> : profit at the last fill. The truth of a strategy lies between the rows;
         one whose equity changes sign between them has not been shown to earn anything.
         """
+        half = self.model.half_spread_bps
+        models = [replace(m, half_spread_bps=half) for m in (PESSIMISTIC, QUEUE, OPTIMISTIC)]
+        if self.model not in models:
+            models.insert(0, self.model)
         rows = {}
-        for model in (PESSIMISTIC, QUEUE, OPTIMISTIC):
+        for model in models:
             result = self if model == self.model else self.under(model)
             summary = result.summary()
             last = result.equity.groupby("currency")["equity"].last()

@@ -5,6 +5,7 @@ The fill rules themselves are held by tests/parity; here are the tables around t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 import execkit as ek
 from execkit.errors import InvalidData, InvalidInput
-from execkit.models import FeeTier
+from execkit.models import QUEUE, FeeTier
 
 MINUTE = 60_000_000_000
 
@@ -269,6 +270,18 @@ def test_the_band_shows_what_the_three_models_make_of_the_same_orders() -> None:
     assert result.band["quantity_filled"].tolist() == [0.0, 0.0, 1.0]
     assert result.under("optimistic").run_id == f"{result.run_id}-optimistic"
     assert result.under("optimistic").fills["price"].tolist() == [105.5]
+
+
+def test_the_band_keeps_what_a_taker_pays_and_shows_a_model_of_ones_own() -> None:
+    """A half spread of 100 bps is a cost of the market: no row of the band may forget it."""
+    costly = replace(QUEUE, name="mine", half_spread_bps=100.0, participation=None)
+    result = ek.simulate([order(ts_ns=MINUTE)], bars(), fill=costly)
+    paid = result.fills["price"].iloc[0]
+
+    assert result.band.index.tolist() == ["mine", "pessimistic", "queue", "optimistic"]
+    assert result.under("optimistic").fills["price"].iloc[0] == paid
+    free = ek.simulate([order(ts_ns=MINUTE)], bars()).band["equity_USDT"]
+    assert (result.band["equity_USDT"][free.index] < free).all()
 
 
 def test_bars_have_markouts_against_the_price_last_seen(tmp_path: Path) -> None:
