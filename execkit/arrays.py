@@ -25,6 +25,21 @@ def is_one_value(column: np.ndarray) -> bool:
     return len(column) > 0 and (column.strides[0] == 0 or len(column) == 1)
 
 
+_MOST_KEPT = 1 << 22
+_counted = np.zeros(0, dtype=np.int64)
+
+
+def counted(n: int) -> np.ndarray:
+    """0, 1 ... n - 1 as a read-only column; up to four million are made once and shared."""
+    global _counted
+    known = _counted  # another thread may put a longer one, or a shorter one, in its place
+    if len(known) < n:
+        known = fixed(np.arange(n, dtype=np.int64))
+        if n <= _MOST_KEPT:
+            _counted = known
+    return known[:n]
+
+
 def short(column: np.ndarray) -> np.ndarray:
     """A column for `fixed` arguments of kernels, of length 1 where it is one value."""
     return fixed(column[:1] if is_one_value(column) else column)

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from execkit.arrays import fixed
+from execkit.arrays import counted
 from execkit.matching.reference_price import ReferencePrices, reference_prices
 from execkit.matching.tape import SymbolTape
 from execkit.models.base import FeeLike, ImpactLike, LatencyLike
@@ -72,4 +72,4 @@ class Request:
     @cached_property
     def positions(self) -> np.ndarray:
         """0, 1, 2 ... of the rows; shared by whoever needs them, so not to be written to."""
-        return fixed(np.arange(len(self.table)))
+        return counted(len(self.table))

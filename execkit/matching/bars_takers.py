@@ -143,6 +143,28 @@ def stillborn(a: Asked, row: int, last_ns: int, e: Ended) -> bool:
     return False
 
 
+@kernel
+def _bar_by_bar(a: Asked, o: Offered, first: int, price_unit: float, price: np.ndarray) -> bool:
+    """Whether the orders arrive at the opens of the bars from `first` on, one at each, and each bar
+    has enough; then their prices. The loops have no exits, so that they run on many rows at once.
+    """
+    n, wrong = len(a.arrival), 0
+    if first + n > len(o.ts):
+        return False
+    for i in range(n):
+        wrong += a.arrival[i] != o.ts[first + i]
+    if wrong:
+        return False
+    for i in range(n):
+        wrong += of(a.quantity, i) > of(o.budget, first + i)
+    up, down, moves = 1.0 + o.half, 1.0 - o.half, o.half != 0.0
+    for i in range(n):
+        opened, buys = o.opened[first + i], of(a.side, i) == st.BUY
+        moved = np.ceil(opened * up) if buys else np.floor(opened * down)
+        price[i] = (moved if moves else opened) / price_unit
+    return bool(wrong == 0)
+
+
 @entry
 def fill_each(a: Asked, o: Offered, price_unit: float, ts: np.ndarray, price: np.ndarray) -> int:
     """Fill every order whole at its first open; -1 if one of them needs another rule.
@@ -151,7 +173,9 @@ def fill_each(a: Asked, o: Offered, price_unit: float, ts: np.ndarray, price: np
     in units but as it is. Returns 1 if `ts` was filled; 0 if it was not, because each fill comes at
     the very time of arrival.
     """
-    at, left, same = -1, 0, True
+    if _bar_by_bar(a, o, bar_from(o.ts, 0, a.arrival[0]), price_unit, price):
+        return 0
+    at, left, same, before = -1, 0, True, a.arrival[0]
     one_size, many = a.quantity[0], len(a.quantity) > 1
     one_side, sides = a.side[0], len(a.side) > 1
     for row in range(len(a.arrival)):
@@ -164,8 +188,9 @@ def fill_each(a: Asked, o: Offered, price_unit: float, ts: np.ndarray, price: np
                 return -1
             left = of(o.budget, at)
         quantity = a.quantity[row] if many else one_size
-        if quantity > left or moment < a.arrival[max(0, row - 1)]:
+        if quantity > left or moment < before:
             return -1
+        before = moment
         left -= quantity
         if same and o.ts[at] != moment:
             same = False

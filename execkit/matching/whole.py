@@ -10,13 +10,20 @@ from execkit.kernels import entry
 @entry
 def to_whole(values: np.ndarray, scale: float, multiple: int, out: np.ndarray) -> int:
     """Fill `out` with `values * scale` as integers, 0 for NaN; the first row that is no whole
-    multiple, or -1. What lies behind such a row is not filled."""
-    for i in range(len(values)):
+    multiple, or -1."""
+    wrong = 0
+    for i in range(len(values)):  # without exits, so that it runs on several rows at once
         value = values[i]
-        whole = np.int64(0)
-        if value == value:
-            whole = np.int64(np.rint(value * scale))
-            if whole / scale != value or (multiple > 1 and whole % multiple):
-                return i
-        out[i] = whole
+        known = value == value
+        whole = np.rint(value * scale) if known else 0.0
+        wrong += known and whole / scale != value
+        out[i] = np.int64(whole)
+    if multiple > 1:
+        for i in range(len(values)):
+            wrong += out[i] % multiple != 0
+    if wrong == 0:
+        return -1
+    for i in range(len(values)):
+        if values[i] == values[i] and (out[i] / scale != values[i] or out[i] % multiple != 0):
+            return i
     return -1
