@@ -48,16 +48,18 @@ def answer(request: Request, part: Part, model: FillModel, position: float) -> F
 
 
 def _orders(request: Request, part: Part) -> dw.Orders:
-    table, rows = request.table, part.rows
+    table = request.table
+    # all rows of the table in their order need not be copied
+    rows = slice(None) if len(part.rows) == len(table) else part.rows
     arrival, cancel = request.arrival[rows], request.cancel[rows]
     expiry, tif = table.expire_ts_ns[rows], table.time_in_force[rows]
     last = part.market.tape.ts[-1]
     # what would happen after the end of the data is not known to have happened
     end = np.where((cancel != GIVEN) & (cancel <= last), cancel, st.INF)
     expires = (expiry != GIVEN) & (expiry <= last) & (expiry >= arrival) & (expiry < end)
-    in_turn = len(rows) < 2 or bool((arrival[1:] >= arrival[:-1]).all())
+    in_turn = len(arrival) < 2 or bool((arrival[1:] >= arrival[:-1]).all())
     return dw.Orders(
-        turn=np.arange(len(rows)) if in_turn else np.argsort(arrival, kind="stable"),
+        turn=np.arange(len(arrival)) if in_turn else np.argsort(arrival, kind="stable"),
         arrival=arrival,
         end=np.where(expires, expiry, end),
         expires=expires,

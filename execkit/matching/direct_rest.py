@@ -31,6 +31,37 @@ def swept_away(x: Levels, w: np.ndarray, i: int, since: int, before: int) -> boo
 def walk(r: dw.Run, x: Levels, i: int, stop: int, always: bool) -> None:
     """From FROM along the own level to the first print before event `stop` that reaches past who is
     ahead (`always`: to `stop`); the state there goes to NEXT and the columns after it."""
+    n = len(x.snapshots)
+    if r.g[dw.QUEUE_KIND] == RISK_AVERSE and (n == 0 or x.snapshots[n - 1] < r.w[i, dw.FROM] - 1):
+        walk_quickly(r, x, i, stop, always)
+    else:
+        walk_with_care(r, x, i, stop, always)
+
+
+@inlined
+def walk_quickly(r: dw.Run, x: Levels, i: int, stop: int, always: bool) -> None:
+    """Where all snapshots are behind, and all that a queue depends on is the smallest size shown:
+    prints are subtracted, sizes are a minimum, and neither is a branch to be guessed wrong."""
+    e, w = x.entries, r.w
+    k, front, at = w[i, dw.K], w[i, dw.FRONT], stop
+    end = r.lv[w[i, dw.LEVEL], dw.STOP]
+    while k < end and e[k, 0] < stop * 8:
+        kind, size = e[k, 0] & 7, e[k, 1]
+        is_print = kind == PRINTED
+        if (is_print & (size > front)) and not always:
+            at = e[k, 0] >> 3
+            break
+        # INF stays as good as infinite
+        left = max(0, front - size) if is_print else front
+        front = min(front, size) if kind < PRINTED else left
+        k += 1
+    w[i, dw.NEXT], w[i, dw.NEXT_K], w[i, dw.NEXT_FRONT] = at, k, front
+    w[i, dw.NEXT_SEEN], w[i, dw.NEXT_SHOWN], w[i, dw.NEXT_HIDDEN] = 0, 1, at
+
+
+@kernel
+def walk_with_care(r: dw.Run, x: Levels, i: int, stop: int, always: bool) -> None:
+    """The same under every queue model, with snapshots that may not reach the level."""
     e, w, queue = x.entries, r.w, r.g[dw.QUEUE_KIND]
     power, unit = r.f[0], r.f[1]
     k, front, seen = w[i, dw.K], w[i, dw.FRONT], w[i, dw.SEEN]

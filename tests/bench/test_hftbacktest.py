@@ -1,0 +1,62 @@
+"""The same quotes on the same tape, order by order, here and in hftbacktest.
+
+Risk-averse queue, the same latency, orders of one lot (hftbacktest fills whole what it fills). The
+one known difference: what we took from a level is missing there for whoever of us queues at it
+next, until the level is shown afresh; hftbacktest has him wait behind what we have taken.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from execkit.bench import markets, tapes
+from execkit.bench.peers import execkit_book_orders
+from execkit.bench.setting import save
+
+needs_hftbacktest = pytest.mark.skipif(
+    importlib.util.find_spec("hftbacktest") is None, reason="hftbacktest is not installed"
+)
+LATENCY_NS = 100_000
+
+
+def filled_here(folder: Path, every: int, only: int | None = None) -> np.ndarray:
+    """Whether each order filled; with `only`, that of one order that is alone in the market."""
+    options = {"orders": f"every_{every}", "latency_ns": LATENCY_NS, "part": "first"}
+    state = execkit_book_orders.prepare(folder, options)
+    if only is not None:
+        columns = markets.load(folder / f"every_{every}", execkit_book_orders.ORDERS)
+        one = {name: values[only : only + 1] for name, values in columns.items()}
+        state["orders"] = markets.orders(one, "limit")
+    result = execkit_book_orders.simulated(state)
+    return result.orders["filled_quantity"].to_numpy() > 0
+
+
+def filled_there(folder: Path, every: int) -> np.ndarray:
+    from execkit.bench.peers import hftbacktest_book_orders as peer
+
+    options = {"orders": f"every_{every}", "latency_ns": LATENCY_NS, "part": "run"}
+    state = peer.prepare(folder, options)
+    filled = np.zeros(len(state["orders"]["ts_ns"]))
+    peer.run(state, filled)
+    return filled > 0
+
+
+@needs_hftbacktest
+@pytest.mark.parametrize("every", [1000, 100, 10])
+def test_every_order_fills_in_both_or_in_neither_but_for_what_we_took_before(
+    tmp_path: Path, every: int
+) -> None:
+    tape = tapes.book(200_000)
+    save(tmp_path, tape)
+    save(tmp_path / f"every_{every}", tapes.requotes(tape, every))
+    ours, theirs = filled_here(tmp_path, every), filled_there(tmp_path, every)
+    assert len(ours) > 100
+    assert ours.sum() > len(ours) // 5
+    differ = np.flatnonzero(ours != theirs)
+    assert len(differ) <= len(ours) // 10_000
+    for row in differ:
+        assert filled_here(tmp_path, every, row)[0] == theirs[row], f"order {row} is unexplained"
