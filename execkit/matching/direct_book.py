@@ -58,20 +58,28 @@ def _orders(request: Request, part: Part) -> dw.Orders:
     end = np.where((cancel != GIVEN) & (cancel <= last), cancel, st.INF)
     expires = (expiry != GIVEN) & (expiry <= last) & (expiry >= arrival) & (expiry < end)
     in_turn = len(arrival) < 2 or bool((arrival[1:] >= arrival[:-1]).all())
-    return dw.Orders(
-        turn=np.arange(len(arrival)) if in_turn else np.argsort(arrival, kind="stable"),
-        arrival=arrival,
-        end=np.where(expires, expiry, end),
-        expires=expires,
-        late=(tif == st.GTD) & (expiry <= arrival),
-        side=table.side[rows],
-        kind=table.order_type[rows],
-        tif=tif,
-        post=table.post_only[rows],
-        reduce=table.reduce_only[rows],
-        limit=np.ascontiguousarray(part.limit),  # may be a view of one value
-        quantity=np.ascontiguousarray(part.quantity),
+    columns = (
+        np.arange(len(arrival)) if in_turn else np.argsort(arrival, kind="stable"),
+        arrival,
+        np.where(expires, expiry, end),
+        expires,
+        (tif == st.GTD) & (expiry <= arrival),
+        table.side[rows],
+        table.order_type[rows],
+        tif,
+        table.post_only[rows],
+        table.reduce_only[rows],
+        part.limit,
+        part.quantity,
     )
+    return dw.Orders(*(_alike(c) for c in columns))
+
+
+def _alike(column: np.ndarray) -> np.ndarray:
+    """One layout for all columns, so that one compiled kernel takes them however they came."""
+    out = np.ascontiguousarray(column).view()
+    out.flags.writeable = False
+    return out
 
 
 def _run(request: Request, part: Part, model: FillModel, position: float, index: Levels) -> dw.Run:
