@@ -51,10 +51,16 @@ class Given:
         return name in self.columns
 
     def series(self, name: str) -> pd.Series:
-        """The column, of length 1 where one value was given for all rows."""
+        """The column, of length 1 where one value was given for all rows.
+
+        An array is copied, for its owner may write into it later; a column of a frame need not be,
+        as long as somebody holds it: pandas copies what is shared before it writes.
+        """
         column = self.columns[name]
         if isinstance(column, pd.Series):
             return column
+        if isinstance(column, np.ndarray) and column.ndim:
+            return pd.Series(column, copy=True)
         return pd.Series(column if _is_column(column) else [column], copy=False)
 
     def full(self, column: np.ndarray) -> np.ndarray:

@@ -60,7 +60,8 @@ class OrderTable:
     TYPES, TIFS. Numbers are float64, NaN where not given. Times are int64 ns, GIVEN (the smallest
     integer) where not given. oco : int64 group codes, -1 without. texts : by column, object arrays
     ("" where not given), only for columns that the caller had. A column that holds one value for
-    all rows may be a view of one (stride 0), and any may be read-only or the caller's own array.
+    all rows may be a view of one (stride 0), and any may be read-only. given : what the columns
+    were read from, held so that pandas does not write into them.
     """
 
     ts_ns: np.ndarray
@@ -79,6 +80,7 @@ class OrderTable:
     reduce_only: np.ndarray
     oco: np.ndarray
     texts: Mapping[str, np.ndarray]
+    given: Given | None = None
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -116,6 +118,7 @@ def read_orders(orders: object, symbols: Iterable[str]) -> OrderTable:
         time_in_force=words(given, "time_in_force", TimeInForce, TimeInForce.GTC),
         oco=oco,
         texts=said,
+        given=given,
         **{name: numbers(given, name, needed=name == "quantity") for name in NUMBERS},
         **{name: optional_times(given, name) for name in TIMES},
         **{name: flags(given, name) for name in FLAGS},

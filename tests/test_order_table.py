@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import execkit as ek
 from execkit.errors import InvalidInput
 from execkit.order_table import GIVEN, SIDES, TIFS, TYPES, read_orders
 
@@ -157,3 +158,32 @@ def test_rows_may_be_mappings_and_columns_categoricals() -> None:
     frame = pd.DataFrame(rows).astype({"side": "category", "order_type": "category"})
     for orders in (rows, frame):
         assert read_orders(orders, SYMBOLS).quantity.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("make", [dict, pd.DataFrame])
+def test_what_is_written_into_the_orders_later_does_not_reach_the_result(make: Any) -> None:
+    """Results are worked out when they are looked at, from the orders as they were given."""
+    n = 6
+    ts = 1_700_000_040_000_000_000 + 60_000_000_000 * np.arange(n)
+    bars = pd.DataFrame(
+        {"ts_ns": ts, "open": 100.0, "high": 101.0, "low": 99.0, "close": 100.0, "volume": 1e6}
+    )
+    market = ek.MarketData.from_bars(bars, symbol="X", interval="1m")
+    columns = {"ts_ns": ts[:-1].copy(), "side": ["buy"] * 5, "order_type": ["limit"] * 5,
+               "quantity": np.arange(1.0, n), "price": np.full(5, 101.0)}  # fmt: skip
+    orders = make(columns)
+    result, kept = ek.simulate(orders, market), ek.simulate(make(dict(columns)), market)
+    assert (len(kept.orders), len(kept.fills)) == (5, 5)
+    if isinstance(orders, pd.DataFrame):
+        orders.loc[:, "quantity"] = 50.0
+        orders.loc[:, "price"] *= 2
+        orders.iloc[:, 0] = 0
+    else:
+        for name in ("quantity", "price", "ts_ns"):
+            orders[name][:] = 7
+
+    pd.testing.assert_frame_equal(result.orders, kept.orders)
+    assert result.fills["quantity"].tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
+    pd.testing.assert_frame_equal(
+        result.fills.drop(columns="run_id"), kept.fills.drop(columns="run_id")
+    )
