@@ -109,6 +109,7 @@ def _run(request: Request, part: Part, model: FillModel, position: float, index:
         f=floats[[st.QUEUE_POWER, st.UNIT]],
         w=np.empty((n, dw.COLUMNS), dtype=np.int64),
         lv=lv,
+        bare=np.zeros((2, (prices >> dw.BLOCK) + 1), dtype=np.int64),
         heap=np.empty((2 * n + 2, 2), dtype=np.int64),
         group=np.empty(2 * n + 2, dtype=np.int64),
         spare=np.empty(2 * n + 2, dtype=np.int64),

@@ -37,9 +37,11 @@ SCALARS = 23
 ) = range(26)  # fmt: skip
 COLUMNS = 26
 # columns of a level: its entries, the newest one looked at, what is taken after entry OWN_K of the
-# size shown there (-1: nothing of ours), and the newest order that waits there
-START, STOP, CURSOR, OWN_K, OWN_TAKEN, OWN_SIZE, HEAD = range(7)
+# size shown there (-1: nothing of ours), the newest order that waits there, and up to which event
+# (not included) it is known to have nothing
+START, STOP, CURSOR, OWN_K, OWN_TAKEN, OWN_SIZE, HEAD, BARE = range(8)
 LEVEL_COLUMNS = 8
+BLOCK = 6  # 64 keys are passed over together where none of them has anything
 # result columns
 STATUS, REASON, DONE = range(3)
 ABSENT = np.iinfo(np.int64).min
@@ -70,6 +72,7 @@ class Run(NamedTuple):
     f: np.ndarray  # (2,) of the queue model: power, quantity unit
     w: np.ndarray  # (orders, COLUMNS)
     lv: np.ndarray  # (2 n, LEVEL_COLUMNS)
+    bare: np.ndarray  # (2, blocks): the least BARE of 64 keys of a side, where it is known
     heap: np.ndarray  # (room, 2): event * 2**31 + seq, and row of w
     group: np.ndarray  # (room,) rows of w at one event
     spare: np.ndarray  # (room,)
@@ -320,17 +323,38 @@ def take(r: Run, x: Levels, i: int, ts: int, at: int, looks: int) -> int:
     key = x.best[opposite, at]
     changes = x.worst_bid if opposite == 0 else x.worst_ask
     last = max(worst_key(g, changes, opposite, at), g[N] - w[i, KEY])
-    total = 0
+    total, whole = 0, -1
     while key >= last:
+        block = key >> BLOCK
+        if r.bare[opposite, block] > at:
+            key = (block << BLOCK) - 1
+            continue
+        if key + 1 == g[N] or (key + 1) >> BLOCK > block:
+            whole = block
         level = opposite * g[N] + key
-        k = seek(x.entries, r.lv, level, at)
-        total += take_level(r, x.entries, x.prices, i, ts, level, k, looks)
-        if not w[i, LIVE] or (looks >= 0 and total >= looks):
-            break
-        if g[ON_QUOTES]:
-            break
+        if r.lv[level, BARE] <= at:
+            k = seek(x.entries, r.lv, level, at)
+            got = take_level(r, x.entries, x.prices, i, ts, level, k, looks)
+            total += got
+            if not w[i, LIVE] or (looks >= 0 and total >= looks) or g[ON_QUOTES]:
+                break
+            if looks < 0 or got == 0:
+                more = k + 1 < r.lv[level, STOP]
+                r.lv[level, BARE] = x.entries[k + 1, 0] >> 3 if more else st.INF
+        if block << BLOCK == key and whole == block:
+            mark_bare(r, opposite, block)
         key -= 1
     return total
+
+
+@kernel
+def mark_bare(r: Run, side: int, block: int) -> None:
+    """All keys of a block have been walked and have nothing left."""
+    first = side * r.g[N] + (block << BLOCK)
+    least = st.INF
+    for level in range(first, min(first + (1 << BLOCK), (side + 1) * r.g[N])):
+        least = min(least, r.lv[level, BARE])
+    r.bare[side, block] = least
 
 
 @kernel

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from case import Case
 from compare import as_table, simulated
@@ -27,6 +28,7 @@ from execkit.request import Part, Request
 
 COLUMNS = ("status", "reason", "triggered_ns", "done_ns", "fill_row", "fill_ts", "fill_price",
            "fill_quantity", "fill_maker")  # fmt: skip
+START = 1_700_000_000_000_000_000
 QUEUES = ("risk_averse", "power", "power2", "power3", "log", "log2", "prints_only", "pro_rata")
 
 
@@ -197,3 +199,36 @@ def test_a_book_with_a_negative_size_is_left_to_the_loop(both: Both) -> None:
     simulator.simulate([one_order()], rows(*PLAIN, (4, "bid", 9.0, -5.0, 0)), progress=False)
     assert both.left
     assert not both.answered
+
+
+def test_orders_that_empty_a_book_of_many_levels_pass_over_what_is_bare(both: Both) -> None:
+    """300 levels a side, a few of them set at each message, and orders that take most of a side."""
+    rng = np.random.default_rng(5)
+    rows = []
+    for message in range(120):
+        count = 300 if message == 0 else 6
+        for side, sign in (("bid", -1), ("ask", 1)):
+            away = np.arange(1, 301) if message == 0 else rng.integers(1, 301, count)
+            rows += [
+                {"ts_ns": START + 1000 * message, "seq": message, "side": side,
+                 "price": 1000.0 + sign * int(a), "quantity": float(rng.integers(0, 9)),
+                 "is_snapshot": int(message == 0)}
+                for a in away
+            ]  # fmt: skip
+    market = MarketData.from_depth(pd.DataFrame(rows), symbol="X")
+    n = 600
+    kind = np.where(rng.random(n) < 0.7, "market", "limit")
+    orders = pd.DataFrame(
+        {
+            "ts_ns": START + np.sort(rng.integers(0, 119_000, n)),
+            "side": np.where(rng.random(n) < 0.5, "buy", "sell"),
+            "order_type": kind,
+            "quantity": rng.choice([1.0, 5.0, 40.0, 700.0], n),
+            "price": np.where(kind == "limit", 1000.0 + rng.integers(-300, 300, n), np.nan),
+            "time_in_force": rng.choice(["GTC", "IOC", "FOK"], n),
+        }
+    )
+    simulator.simulate(orders, market, fidelity="depth", progress=False)
+
+    assert both.orders == n
+    assert both.fills > 1_000
