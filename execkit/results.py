@@ -90,15 +90,19 @@ class SimulationResult:
         one whose equity changes sign between them has not been shown to earn anything.
         """
         half = self.model.half_spread_bps
-        models = [replace(m, half_spread_bps=half) for m in (PESSIMISTIC, QUEUE, OPTIMISTIC)]
-        if self.model not in models:
-            models.insert(0, self.model)
+        standard = {
+            m.name: replace(m, half_spread_bps=half) for m in (PESSIMISTIC, QUEUE, OPTIMISTIC)
+        }
+        models = dict(standard)
+        if self.model not in standard.values():
+            name = self.model.name
+            models = {f"{name} (own)" if name in standard else name: self.model, **standard}
         rows = {}
-        for model in models:
+        for name, model in models.items():
             result = self if model == self.model else self.under(model)
             summary = result.summary()
             last = result.equity.groupby("currency")["equity"].last()
-            rows[model.name] = {
+            rows[name] = {
                 "orders_filled": summary["fill_rate"],
                 "quantity_filled": float(result.columns.filled.sum() / self.table.quantity.sum()),
                 "fills": summary["fills"],
