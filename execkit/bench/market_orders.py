@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from execkit.bench import tapes
 from execkit.bench.processes import Measured, Task
@@ -23,11 +22,8 @@ def prepare(folder: Path, setting: Setting) -> None:
 
 def tasks(setting: Setting) -> list[Task]:
     ours, vectorbt, raptorbt = (f"{e}_market_orders" for e in ("execkit", "vectorbt", "raptorbt"))
-    columns: dict[str, Any] = {**ASSUMED, "form": "columns"}
-    strings: dict[str, Any] = {**ASSUMED, "form": "strings"}
-    columns["repeats"] = strings["repeats"] = 9  # the first few still ask for memory
-    rust = {**ASSUMED, "engine": "rust", "repeats": 9}
-    numba = {**ASSUMED, "engine": "numba", "repeats": 1}
+    columns, strings = {**ASSUMED, "form": "columns"}, {**ASSUMED, "form": "strings"}
+    rust, numba = {**ASSUMED, "engine": "rust"}, {**ASSUMED, "engine": "numba", "repeats": 1}
     readable = {**rust, "readable": True, "repeats": 1}
     return [
         Task("columns", "execkit", ours, columns),

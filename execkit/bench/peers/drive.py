@@ -3,7 +3,8 @@
 Writes to OUT, as JSON, what it took and what came out.
 
 Needs the standard library alone, for it runs in the interpreters of peers. Options: `repeats` (of
-the timed work, after one that is not counted), `cold` (the first result only, nothing before it).
+the timed work, after one that is not counted; without it, up to `MOST`, because the first few of a
+process still ask the system for their memory), `cold` (the first result only, nothing before it).
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+MOST, ENOUGH, LONG_S = 9, 3, 4.0
+"""Repeats of short work; of work that takes long, no more are begun after `LONG_S` seconds."""
 
 
 def load(script: Path) -> ModuleType:
@@ -43,14 +47,16 @@ def measure(script: Path, folder: Path, options: dict[str, Any]) -> dict[str, An
     module = load(script)
     import_mb = peak_mb()
     state = module.prepare(folder, options)
-    seconds = []
+    seconds: list[float] = []
     begun = time.perf_counter()
     result = module.work(state)
     first_s = time.perf_counter() - begun
     first_ns = time.time_ns()
     most_mb = peak_mb()
     answers = module.answers(state, result)
-    for _ in range(0 if options.get("cold") else options.get("repeats", 3)):
+    for n in range(0 if options.get("cold") else options.get("repeats", MOST)):
+        if "repeats" not in options and n >= ENOUGH and sum(seconds) > LONG_S:
+            break
         result = None  # freed before the next, and not while the clock runs
         gc.collect()
         begun = time.perf_counter()
