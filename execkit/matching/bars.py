@@ -6,6 +6,7 @@ import math
 
 from execkit.kernels import kernel
 from execkit.matching import state as st
+from execkit.matching.bars_takers import worse
 from execkit.matching.common import (
     compact,
     end,
@@ -29,13 +30,8 @@ from execkit.matching.common import (
 
 @kernel
 def against(c: st.Core, side: int, price: int) -> int:
-    """A taker's price on bars: half a spread worse than the bar's, rounded to a unit, away."""
-    half = c.floats[st.HALF_SPREAD]
-    if half == 0.0:
-        return price
-    if side == st.BUY:
-        return int(math.ceil(price * (1.0 + half)))
-    return int(math.floor(price * (1.0 - half)))
+    """A taker's price."""
+    return worse(side, price, c.floats[st.HALF_SPREAD])
 
 
 @kernel
