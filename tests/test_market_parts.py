@@ -152,7 +152,7 @@ def test_a_failed_save_leaves_the_old_data_and_nothing_else(
     def refuse(*args: object, **kwargs: object) -> None:
         raise full
 
-    monkeypatch.setattr("execkit.sources.native.pq.write_table", refuse)
+    monkeypatch.setattr("execkit.sources.native.pq.ParquetWriter", refuse)
     with pytest.raises(InvalidInput, match=r"No space left.*left as it was"):
         MarketData.from_prints(prints([1, 2]), symbol="B1").to_parquet(folder)
     assert [p.name for p in tmp_path.iterdir()] == ["market"]
