@@ -15,9 +15,9 @@ from execkit.matching import grid
 from execkit.matching import state as st
 from execkit.matching.tape import SymbolTape, check_volume, choose_fidelity
 from execkit.models.base import FeeLike
-from execkit.models.fee import FeeModel
+from execkit.models.fee import FeeModel, flat_fees
 from execkit.models.fill import FillModel, fill_model
-from execkit.models.latency import LatencyModel
+from execkit.models.latency import LatencyModel, fixed_ns
 
 TOGETHER = 32
 """Offsets that are answered together: more share more work, and hold more answers at a time."""
@@ -92,9 +92,10 @@ class Ground:
     def why_not(self, market: MarketData, assumed: Assumptions) -> tuple[str, object, str] | None:
         """The assumption under which answers cannot be shared, and what to do; None if none."""
         delays = assumed.latency or LatencyModel()
-        if not isinstance(delays, LatencyModel) or delays.entry_ns or delays.jitter_ns:
+        # a class derived from one of these may delay or charge otherwise
+        if fixed_ns(delays, "entry") != 0:
             return "latency", delays, "orders on bars at their close have none: leave it out"
-        if not isinstance(self.fee, FeeModel) or self.fee.tiers:
+        if flat_fees(self.fee) is None:
             return "fee", self.fee, "tiers depend on all fills: use a FeeModel with one rate"
         if assumed.impact is not None:
             return "impact", assumed.impact, "each order is alone: leave it out"

@@ -42,7 +42,12 @@ class Given:
             for name, size in sizes.items():
                 if size != n:
                     raise InvalidInput("column", name, f"has {size} rows and others have {n}")
-            return cls({str(name): v for name, v in orders.items()}, n)
+            # a Series of our own, for pandas to copy what is shared before anybody writes to it
+            columns = {
+                str(name): v.copy(deep=False) if isinstance(v, pd.Series) else v
+                for name, v in orders.items()
+            }
+            return cls(columns, n)
         raise InvalidInput(
             "orders", type(orders).__name__, "pass a DataFrame with one row an order"
         )
@@ -59,7 +64,8 @@ class Given:
         column = self.columns[name]
         if isinstance(column, pd.Series):
             return column
-        if isinstance(column, np.ndarray) and column.ndim:
+        own = isinstance(column, (np.ndarray, pd.api.extensions.ExtensionArray))
+        if own and column.ndim:
             return pd.Series(column, copy=True)
         return pd.Series(column if _is_column(column) else [column], copy=False)
 

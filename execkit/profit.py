@@ -128,7 +128,8 @@ def equity(
             realised, value = realised + gain, value + open_pnl
         cash = realised - charged - funded
         worth = cash + value
-        peak = np.maximum.accumulate(np.maximum(worth, 0.0))
+        # a moment without a mid is not known, which does not make later peaks unknown
+        peak = np.fmax.accumulate(np.fmax(worth, 0.0))
         series = (ts, currency, cash, value, charged, funded, worth, peak - worth)
         parts.append(pd.DataFrame(dict(zip(names, series, strict=True))))
     return pd.concat(parts, ignore_index=True)

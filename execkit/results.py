@@ -101,7 +101,7 @@ class SimulationResult:
         for name, model in models.items():
             result = self if model == self.model else self.under(model)
             summary = result.summary()
-            last = result.equity.groupby("currency")["equity"].last()
+            last = result.equity.groupby("currency").tail(1).set_index("currency")["equity"]
             rows[name] = {
                 "orders_filled": summary["fill_rate"],
                 "quantity_filled": float(result.columns.filled.sum() / self.table.quantity.sum()),

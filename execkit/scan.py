@@ -74,6 +74,13 @@ class MarketScan:
                 self._look_through(kind, found)
         return found
 
+    @cached_property
+    def funding(self) -> Table | None:
+        """Funding of all symbols, read whole: a few rows a day; None if the folder has none."""
+        if "funding" not in self.manifest.rows:
+            return None
+        return from_arrow("funding", self._file("funding").read())
+
     def _look_through(self, kind: str, found: dict[tuple[str, str], Facts]) -> None:
         names = ["symbol", "venue", "ts_ns", *(("bid", "ask") if kind == "quotes" else ())]
         for batch in self._file(kind).iter_batches(self.piece_rows, columns=names):

@@ -18,7 +18,7 @@ from execkit.matching import direct, loop, stream
 from execkit.matching import state as st
 from execkit.matching.outcome import Columns, Found
 from execkit.matching.tape import SymbolTape, TapeSource, build_tape
-from execkit.matching.whole import to_whole
+from execkit.matching.whole import LARGEST, to_whole
 from execkit.metrics.markouts import HORIZONS_NS
 from execkit.models.base import FeeLike, ImpactLike, LatencyLike
 from execkit.models.fee import FeeModel
@@ -154,6 +154,7 @@ def _looked_up(request: Request, columns: Columns) -> list[Part]:
         moments = [own + horizon for horizon in HORIZONS_NS]
         moments += [columns.fill_ts, decided, request.arrival[part.rows]]
         moments.append(decided - request.latency.delay("feed", rows, request.seed, decided))
+        moments += [rates.ts_ns for rates in request.funding.values()]
         at = np.concatenate(moments)
         parts.append(replace(part, looked_up=stream.reference_at(part.market, at)))
     return parts
@@ -313,6 +314,8 @@ def _on_grid(
         if market.inferred:
             fix = "that is what the data shows, so give the market the venue's own Instrument"
         told = f"is not a multiple of the {kind} {step} of {instrument.symbol}: {fix}"
+        if values[at] * scale > LARGEST:
+            told = f"is more than {LARGEST / scale:.3g}, the most {name} of {instrument.symbol}"
         raise InvalidInput(name, float(values[at]), told, row=_row(rows, at))
     if name == "quantity":
         _check_minimum(values, table.price[rows], rows, instrument)

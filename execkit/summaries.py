@@ -73,7 +73,7 @@ def _resting_s(result: SimulationResult) -> float | None:
     for code, part in enumerate(result.request.parts):
         until[(table.symbol == code) & (until == ABSENT)] = part.market.tape.ts[-1]
     until[c.fill_row[::-1]] = c.fill_ts[::-1]  # the first fill of an order is written last
-    came = c.status != st.S_INTENT
+    came = (c.status != st.S_INTENT) & (c.arrival_ns != ABSENT)
     return float((until - c.arrival_ns)[came].mean() / 1e9) if came.any() else None
 
 

@@ -218,13 +218,15 @@ def _by_assumptions(job: Job, batch: Batch) -> list[tuple[Assumptions, Batch]]:
     taken: set[str] = set()
     if not isinstance(job.make_orders, (LimitOrders, RoundTrips)):
         taken = set(inspect.signature(job.make_orders).parameters)
-    parts: dict[str, tuple[Assumptions, list[tuple[int, Mapping[str, Any]]]]] = {}
+    parts: dict[Any, tuple[Assumptions, list[tuple[int, Mapping[str, Any]]]]] = {}
     for number, cell in batch:
         other = {k: v for k, v in cell.items() if k in ASSUMED and k not in taken}
         own = {k: v for k, v in cell.items() if k not in other}
-        if repr(other) not in parts:
-            parts[repr(other)] = (replace(job.assumed, **other) if other else job.assumed, [])
-        parts[repr(other)][1].append((number, own))
+        # by identity: two models of one's own may look alike
+        key = tuple((k, v if isinstance(v, (str, int)) else id(v)) for k, v in other.items())
+        if key not in parts:
+            parts[key] = (replace(job.assumed, **other) if other else job.assumed, [])
+        parts[key][1].append((number, own))
     return list(parts.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from execkit.domain import Instrument
 from execkit.market import MarketData
 from execkit.models import FeeModel
 from execkit.models.funding import FundingRates
+from execkit.scan import MarketScan
 from execkit.simulator import SimulationResult, simulate
 
 START = 1_700_000_000_000_000_000
@@ -218,3 +220,34 @@ def test_recorded_funding_makes_a_plausible_bill(recorded: Path) -> None:
     assert 0.03 < yearly < 0.30
     assert bills["sell"]["cost"].to_numpy() == pytest.approx(-paid["cost"].to_numpy())
     assert len(paid) == pytest.approx(years * 365.25 * 3, rel=0.02)
+
+
+def test_a_market_read_in_pieces_pays_the_same_funding(tmp_path: Path) -> None:
+    """At marks given and at those looked up, for positions of a run and from before it."""
+    for number, marks in enumerate((None, [1075.0, 1170.0])):
+        folder = market(marks=marks).to_parquet(tmp_path / f"m{number}")
+        orders, held = [(1, "buy", 2.0), (12, "sell", 1.0)], {"PERP": 1.0}
+        whole = run(MarketData.load(folder), orders, initial_positions=held)
+        for rows in (1, 5):
+            pieces = run(MarketScan(folder, rows), orders, initial_positions=held)
+            assert len(pieces.funding) == 2
+            pd.testing.assert_frame_equal(pieces.funding, whole.funding)
+            pd.testing.assert_frame_equal(pieces.equity, whole.equity)
+
+
+def test_a_moment_without_a_mid_does_not_make_later_drawdowns_unknown() -> None:
+    """Bought at the very first open, before which no price was known; prices only rise."""
+    equity = run(market(rates=[(8, 0.0)]), [(0, "buy", 2.0)]).equity
+    assert np.isnan(equity["equity"].iloc[0])
+    assert equity["drawdown"].iloc[-1] == 0.0
+
+
+def test_the_band_does_not_tell_an_equity_from_before_it_became_unknown() -> None:
+    """After a funding of unknown cost equity is NaN to the end, and so it is in the band."""
+    data = market(rates=[(8, 0.001)])
+    result = run(data, [(1, "buy", 2.0)])
+    rates = result.request.funding["PERP"]
+    unknown = FundingRates(rates.ts_ns, np.array([np.nan]), rates.mark)
+    blind = replace(result, request=replace(result.request, funding={"PERP": unknown}))
+    assert np.isnan(blind.equity["equity"].iloc[-1])
+    assert blind.band["equity_USDT"].isna().all()

@@ -22,8 +22,10 @@ from execkit.models import (
     PerHourLatency,
     check_latency_model,
 )
+from execkit.sample import make_bars
 from execkit.simulator import simulate
 from execkit.store import Store
+from execkit.summaries import summarise
 from execkit.venues.paper import PaperVenue
 
 START = 1_700_000_000_000_000_000
@@ -360,3 +362,17 @@ def test_a_latency_of_ones_own_runs_and_is_named_in_the_store() -> None:
     assert (result.orders["arrival_ts_ns"] - result.orders["ts_ns"]).tolist() == [4, 4, 4]
     assert result.params()["latency"] == {"model": "Weekend"}
     assert simulate(orders(), market(), latency=log()).params()["latency"]["not_taken"] == 1
+
+
+def test_an_order_that_the_venue_did_not_take_has_no_time_of_waiting() -> None:
+    """Of three orders one arrives: the mean time from arrival on is its own."""
+    market = make_bars(days=1).select("BTCUSDT")
+    first = market.span()[0]
+    minute = 60_000_000_000
+    sent = first + np.array([0, 10, 30]) * minute
+    model = InterpolatedLatency(sent, np.where(sent == sent[1], 0, sent + 5), sent + 10)
+    orders = {"ts_ns": first + np.array([0, 5, 40]) * minute, "side": "buy"}
+    orders |= {"order_type": "market", "quantity": 0.1}
+    result = simulate(orders, market, latency=model)
+    assert result.orders["status"].tolist() == ["rejected", "rejected", "filled"]
+    assert summarise(result)["resting_s"] == pytest.approx(60, abs=1)

@@ -17,6 +17,7 @@ import execkit as ek
 from execkit.limit_grid import independent, round_trips
 from execkit.limit_orders import Assumptions
 from execkit.summaries import summarise
+from execkit.sweeps import CombinationFailed
 
 MINUTE = 60_000_000_000
 START = 1_767_571_200_000_000_000
@@ -378,3 +379,36 @@ def test_on_recorded_bars_the_shared_pass_is_simulate_too(recorded: Path) -> Non
             money = {k: v for k, v in summarise(alone).items() if k.startswith(("fees", "equity"))}
             same({k: row[k] for k in money}, money)
             assert row["round_trips"] > 20
+
+
+class FlatFee(ek.FeeModel):
+    """Seven for every fill."""
+
+    def charge(self, notional: Any, *more: Any, **how: Any) -> Any:
+        return np.full(len(notional), 7.0)
+
+
+class TwoBarsLate(ek.LatencyModel):
+    def delay(self, leg: Any, rows: Any, seed: int = 0, ts_ns: Any = None) -> Any:
+        return np.full(len(rows), 2 * MINUTE if leg == "entry" else 0)
+
+
+@pytest.mark.parametrize("own", [{"fee": FlatFee()}, {"latency": TwoBarsLate()}])
+def test_a_model_derived_from_a_standard_one_is_asked_and_not_taken_for_it(own: Any) -> None:
+    market = bars(np.random.default_rng(5), 60, gaps=False, dry=False)
+    quotes = ek.LimitOrders(quantity=0.1)
+    row = ek.sweep(quotes, {"offset_bps": [5], "horizon": [4]}, market, progress=False, **own)
+    one = ek.simulate(quotes(market, offset_bps=5, horizon=4), market, **own)
+    told = summarise(one)
+    assert told["fills"] > 0
+    assert {name: row[name][0] for name in ("fills", "fees_USDT", "equity_USDT")} == {
+        name: told[name] for name in ("fills", "fees_USDT", "equity_USDT")
+    }
+    with pytest.raises(CombinationFailed, match=next(iter(own))):
+        ek.sweep(
+            ek.RoundTrips(quantity=0.1),
+            {"offset_bps": [5], "horizon": [4]},
+            market,
+            progress=False,
+            **own,
+        )

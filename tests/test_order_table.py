@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 
 import execkit as ek
 from execkit.errors import InvalidInput
+from execkit.models import QUEUE
 from execkit.order_table import GIVEN, SIDES, TIFS, TYPES, read_orders
+from execkit.sample import make_bars
 
 GOOD: dict[str, Any] = {
     "ts_ns": [10, 20, 30],
@@ -187,3 +190,30 @@ def test_what_is_written_into_the_orders_later_does_not_reach_the_result(make: A
     pd.testing.assert_frame_equal(
         result.fills.drop(columns="run_id"), kept.fills.drop(columns="run_id")
     )
+
+
+def test_a_mapping_of_columns_that_is_written_to_later_does_not_reach_the_table() -> None:
+    """A Series or a categorical in a mapping is shared with its owner as little as a frame is."""
+    size, side = pd.Series([1.0, 2.0]), pd.Categorical(["buy", "sell"])
+    ts_ns = pd.Series([10, 20])
+    given = {"ts_ns": ts_ns, "side": side, "order_type": "market", "quantity": size}
+
+    table = read_orders(given, SYMBOLS)
+    size.iloc[0], ts_ns.iloc[0], side[0] = 50.0, 5, "sell"
+
+    assert table.quantity.tolist() == [1.0, 2.0]
+    assert table.ts_ns.tolist() == [10, 20]
+    assert [SIDES[c].value for c in table.side] == ["buy", "sell"]
+
+
+@pytest.mark.parametrize("column", ["price", "quantity"])
+@pytest.mark.parametrize("huge", [1e19, 1e300])
+def test_a_number_that_no_int64_holds_is_refused(column: str, huge: float) -> None:
+    """A limit "as high as can be" must not come out as one below zero."""
+    market = make_bars(days=1).select("BTCUSDT")
+    order = {"ts_ns": market.span()[0], "side": "buy", "order_type": "limit"}
+    order |= {"price": 1e6, "quantity": 1.0, column: huge}
+    with pytest.raises(InvalidInput, match=f"{column}.*is more than"):
+        ek.simulate([{**order}, {**order, "side": "sell"}], market)
+    kept = ek.simulate({**order, column: 1e9}, market, fill=replace(QUEUE, participation=None))
+    assert kept.fills["price"].gt(0).all()

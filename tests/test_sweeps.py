@@ -372,3 +372,18 @@ def test_what_is_lost_again_and_again_is_an_error() -> None:
 
     with pytest.raises(OSError, match="gone"):
         list(executors.run(Backend(), never, None, [0]))
+
+
+class Shy(ek.LatencyModel):
+    """One that does not show how slow it is."""
+
+    def __repr__(self) -> str:
+        return "Shy()"
+
+
+@pytest.mark.parametrize("executor", [None, "threading"])
+def test_models_that_look_alike_are_not_taken_for_each_other(bars: Any, executor: Any) -> None:
+    grid = {"latency": [Shy(), Shy(entry_ns=3_600_000_000_000)], "offset_bps": [5], "horizon": [20]}
+    found = ek.sweep(ek.LimitOrders(quantity=0.1), grid, bars, executor, progress=False)
+    assert found["filled_any"].iloc[0] > 0
+    assert found["filled_any"].iloc[1] == 0, "an hour late is after the end of twenty minutes"

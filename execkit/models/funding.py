@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from execkit.market import MarketData
+from execkit.tables import Table
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,13 +36,13 @@ class FundingRates:
 
 def funding_rates(market: object, symbols: Iterable[str]) -> dict[str, FundingRates]:
     """The rates of those symbols that have any in the market's funding table."""
-    table = market.funding if isinstance(market, MarketData) else None
+    table: Table | None = getattr(market, "funding", None)
     if table is None:
         return {}
     found = {}
     for symbol in symbols:
-        own = table.of(symbol)
-        if len(own):
+        if symbol in table.present:
+            own = table.of(symbol)
             mark = np.asarray(own["mark"], dtype=float)
             # a price of 0 or less is the absence of one
             mark = np.where(mark > 0, mark, np.nan)
