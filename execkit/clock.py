@@ -72,6 +72,8 @@ def column_to_ns(values: object, field: str = "time") -> np.ndarray:
             out[row] = to_ns(value, field)
         except InvalidInput as error:
             raise InvalidInput(field, value, error.fix, row=row) from None
+        except OverflowError:
+            raise InvalidInput(field, value, "no int64 holds it", row=row) from None
     return out
 
 

@@ -57,7 +57,8 @@ def fees(request: Request, c: Columns, fee: FeeLike) -> tuple[np.ndarray, list[s
     inverse = np.array([i.is_inverse for i in instruments], dtype=bool)
     names = [fee.currency_of(i.base, i.quote, inverse=i.is_inverse) for i in instruments]
     unique = list(dict.fromkeys(names))
-    codes = picked(np.array([unique.index(n) for n in names], dtype=np.int8), symbol)
+    kind = np.int8 if len(unique) < 127 else np.int32
+    codes = picked(np.array([unique.index(n) for n in names], dtype=kind), symbol)
     flat = flat_fees(fee)
     if flat is not None:
         columns = (c.fill_quantity, c.fill_price, c.fill_maker, symbol)

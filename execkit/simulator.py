@@ -248,7 +248,9 @@ def _arrivals(
     cancel = table.cancel_ts_ns.copy()
     asked = np.flatnonzero((cancel != GIVEN) & (entry >= 0))
     way = delays.delay("cancel", rows[asked], seed, cancel[asked])
-    reached = np.maximum(cancel[asked] + way, arrival[asked])
+    # a cancel at the largest integer, which says "never", must not wrap round
+    sent = np.minimum(cancel[asked], np.iinfo(np.int64).max - np.maximum(way, 0))
+    reached = np.maximum(sent + way, arrival[asked])
     cancel[asked] = np.where(way >= 0, reached, GIVEN)
     return arrival, cancel, lost
 

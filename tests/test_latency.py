@@ -376,3 +376,14 @@ def test_an_order_that_the_venue_did_not_take_has_no_time_of_waiting() -> None:
     result = simulate(orders, market, latency=model)
     assert result.orders["status"].tolist() == ["rejected", "rejected", "filled"]
     assert summarise(result)["resting_s"] == pytest.approx(60, abs=1)
+
+
+def test_a_cancel_that_never_comes_is_not_one_at_once() -> None:
+    """The largest integer as "never", under way for a second, still lies after the data."""
+    market = make_bars(days=1).select("BTCUSDT")
+    order: dict[str, Any] = {"ts_ns": market.span()[0], "side": "buy", "order_type": "limit"}
+    order |= {"price": 1.0, "quantity": 10.0, "cancel_ts_ns": np.iinfo(np.int64).max}
+    late = simulate([order], market, latency=LatencyModel(cancel_ns=S))
+    assert late.orders["status"].tolist() == ["open"]
+    with pytest.raises(InvalidInput, match="int64"):
+        simulate([order | {"cancel_ts_ns": 2**70}], market)

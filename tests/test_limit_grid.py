@@ -16,6 +16,7 @@ from hypothesis import strategies as some
 import execkit as ek
 from execkit.limit_grid import independent, round_trips
 from execkit.limit_orders import Assumptions
+from execkit.models.venue_fees import venue_fees
 from execkit.summaries import summarise
 from execkit.sweeps import CombinationFailed
 
@@ -404,6 +405,9 @@ def test_a_model_derived_from_a_standard_one_is_asked_and_not_taken_for_it(own: 
     assert {name: row[name][0] for name in ("fills", "fees_USDT", "equity_USDT")} == {
         name: told[name] for name in ("fills", "fees_USDT", "equity_USDT")
     }
+    # one that adds only words charges as the standard one does
+    grid = {"offset_bps": [5], "horizon": [4], "fee": [venue_fees("okx", "linear")]}
+    assert ek.sweep(ek.RoundTrips(quantity=0.1), grid, market, progress=False)["fills"][0] > 0
     with pytest.raises(CombinationFailed, match=next(iter(own))):
         ek.sweep(
             ek.RoundTrips(quantity=0.1),

@@ -7,12 +7,15 @@ from typing import Any
 
 import ccxt
 import numpy as np
+import pandas as pd
 import pytest
 
 from execkit.errors import InvalidInput
+from execkit.market import MarketData
 from execkit.models import FeeModel, check_fee_model, venue_fees
 from execkit.models.base import params_of
 from execkit.models.venue_fees import TABLE
+from execkit.simulator import simulate
 
 HOMES: dict[tuple[str, str], tuple[str, str]] = {
     ("binance", "spot"): ("binance", "trading"),
@@ -79,3 +82,17 @@ def test_a_venue_s_fees_are_a_fee_model_that_a_run_keeps_with_its_source() -> No
 def test_what_the_table_does_not_have_is_not_guessed(venue: str, kind: str) -> None:
     with pytest.raises(InvalidInput, match=r"FeeModel\(maker_bps=.*known: binance spot"):
         venue_fees(venue, kind)
+
+
+def test_fees_in_the_base_coins_of_many_symbols_keep_their_names() -> None:
+    """More coins than an int8 counts."""
+    names = [f"C{number:03d}USDT" for number in range(140)]
+    frame = pd.DataFrame({"ts_ns": np.tile([10**18, 2 * 10**18], 140), "volume": 5.0})
+    frame["symbol"] = np.repeat(names, 2)
+    frame[["open", "high", "low", "close"]] = 100.0
+    market = MarketData.from_bars(frame, interval="1m")
+    orders = {"ts_ns": 10**18, "symbol": names, "side": "buy", "order_type": "market"}
+    fees = FeeModel(taker_bps=5, currency="base")
+    fills = simulate(orders | {"quantity": 1.0}, market, fee=fees).fills
+    told = dict(zip(fills["symbol"], fills["fee_currency"], strict=True))
+    assert told == {name: name.removesuffix("USDT") for name in names}

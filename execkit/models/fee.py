@@ -187,4 +187,6 @@ class FeeModel:
 def flat_fees(fee: FeeLike) -> FeeModel | None:
     """The model itself if a fill's fee depends on nothing but that fill and `charge_flat` knows it,
     else None. (A class derived from FeeModel may charge otherwise.)"""
-    return fee if type(fee) is FeeModel and not fee.tiers else None
+    if not isinstance(fee, FeeModel) or type(fee).charge is not FeeModel.charge:
+        return None
+    return None if fee.tiers else fee
