@@ -87,7 +87,7 @@ def test_what_the_table_does_not_have_is_not_guessed(venue: str, kind: str) -> N
 def test_fees_in_the_base_coins_of_many_symbols_keep_their_names() -> None:
     """More coins than an int8 counts."""
     names = [f"C{number:03d}USDT" for number in range(140)]
-    frame = pd.DataFrame({"ts_ns": np.tile([10**18, 2 * 10**18], 140), "volume": 5.0})
+    frame = pd.DataFrame({"ts_ns": np.tile([10**18, 2 * 10**18], 140), "volume": 500.0})
     frame["symbol"] = np.repeat(names, 2)
     frame[["open", "high", "low", "close"]] = 100.0
     market = MarketData.from_bars(frame, interval="1m")
