@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import execkit as ek
-from execkit.errors import InvalidInput
+from execkit.errors import InvalidData, InvalidInput
 from execkit.models import QUEUE
 from execkit.order_table import GIVEN, SIDES, TIFS, TYPES, read_orders
 from execkit.sample import make_bars
@@ -217,3 +217,23 @@ def test_a_number_that_no_int64_holds_is_refused(column: str, huge: float) -> No
         ek.simulate([{**order}, {**order, "side": "sell"}], market)
     kept = ek.simulate({**order, column: 1e9}, market, fill=replace(QUEUE, participation=None))
     assert kept.fills["price"].gt(0).all()
+
+
+def test_sizes_of_the_market_that_no_int64_holds_do_not_come_out_below_zero() -> None:
+    """A lot of 1e-8 beside quantities of 1e12: books are refused, bars have enough for anybody."""
+    ts_ns = 10**18 + 10**9 * np.arange(4)
+    sizes = np.array([1.00000001, 1e12, 1e12, 1e12])
+    book = {"ts_ns": ts_ns, "bid": 1.0, "ask": 1.1, "bid_quantity": sizes, "ask_quantity": sizes}
+    prints = {"ts_ns": ts_ns, "price": 1.0, "quantity": sizes, "aggressor": "buy"}
+    order = {"ts_ns": ts_ns[1], "side": "buy", "order_type": "market", "quantity": 1000.0}
+    for market in (
+        ek.MarketData.from_quotes(pd.DataFrame(book), symbol="PEPEUSDT"),
+        ek.MarketData.from_prints(pd.DataFrame(prints), symbol="PEPEUSDT"),
+    ):
+        with pytest.raises(InvalidData, match=r"1e\+12.*Instrument"):
+            ek.simulate(order, market)
+    bars = pd.DataFrame({"ts_ns": ts_ns, "volume": sizes})
+    bars[["open", "high", "low", "close"]] = 1.0
+    market = ek.MarketData.from_bars(bars, symbol="PEPEUSDT", interval=10**9)
+    result = ek.simulate(order, market, fill=replace(QUEUE, participation=0.1))
+    assert result.fills["quantity"].tolist() == [1000.0]

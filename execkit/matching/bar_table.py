@@ -11,6 +11,9 @@ from execkit.arrays import fixed
 from execkit.kernels import entry
 from execkit.matching import state as st
 
+MOST = 2.0**62
+"""Volume in units from which on it is as good as any: a share of it must fit int64."""
+
 
 class Bars(NamedTuple):
     """ts_ns (n,): open times. prices (4, n): open, high, low, close in price units. volume (n,): in
@@ -72,7 +75,8 @@ def _whole(
         prices[3, i] = np.int64(np.rint(last * price_unit))
     for i in range(len(volume)):
         # the third decimal removes float dust (70 * 0.1 lots), far below any lot
-        volumes[i] = np.rint(volume[i] * quantity_unit * 1000.0) / 1000.0
+        whole = np.rint(volume[i] * quantity_unit * 1000.0) / 1000.0
+        volumes[i] = MOST if whole > MOST else whole
     return bad
 
 

@@ -17,6 +17,7 @@ from execkit.market import MarketData
 from execkit.matching import state as st
 from execkit.matching.bar_table import Bars, whole_bars
 from execkit.matching.tape_merge import all_positive, depth_rows, mark, merge
+from execkit.matching.whole import LARGEST
 from execkit.tables import Table
 
 Fidelity = Literal["auto", "depth", "quotes", "prints", "bars"]
@@ -151,6 +152,8 @@ def events_of(market: MarketData, symbol: str, kind: str, units: Units) -> st.Ta
     for table in (main, prints):
         if table is not None and table.kind != "quotes":
             _check_prices(table, symbol)
+        if table is not None:
+            _check_sizes(table, units, symbol)
     return _feed(kind, main, prints, units, market.shared_seq)
 
 
@@ -191,6 +194,21 @@ def _check_prices(table: Table, symbol: str) -> None:
             f"the first at ts_ns {int(table['ts_ns'][first])} ({values}): leave such rows out "
             "before simulating; MarketData.check() lists what else is doubtful"
         )
+
+
+def _check_sizes(table: Table, units: Units, symbol: str) -> None:
+    """Refuse quantities that no int64 of units holds: they would come out below zero."""
+    for name in ("quantity", "bid_quantity", "ask_quantity"):
+        if name not in table:
+            continue
+        huge = (table[name] * units.quantity > LARGEST) & np.isfinite(table[name])
+        if huge.any():
+            first = int(np.argmax(huge))
+            raise InvalidData(
+                f"the {table.kind} of {symbol} have a {name} of {table[name][first]:g} at ts_ns "
+                f"{int(table['ts_ns'][first])}, more than {LARGEST / units.quantity:.3g}, the most "
+                "with so fine a lot: give the market the venue's own Instrument"
+            )
 
 
 def _span(market: MarketData, kind: str, symbol: str) -> int | None:
