@@ -253,9 +253,14 @@ def flags(given: Given, name: str) -> np.ndarray:
 
 
 def texts(given: Given, name: str) -> np.ndarray:
-    """Text as objects, "" where not given."""
+    """Text as objects, "" where not given. A column of floats is refused: they were whole numbers
+    until a gap came between them, and large ones are no longer told apart."""
     series = given.series(name)
     out = np.full(len(series), "", dtype=object)
     there = ~missing(series)
+    if there.any() and pd.api.types.is_float_dtype(series.dtype):
+        row = int(np.argmax(there))
+        fix = 'is a float: use text, or dtype "Int64" for a column with gaps'
+        raise InvalidInput(name, float(series.iloc[row]), fix, row=row)
     out[there] = [str(value) for value in series[there]]
     return given.full(out)

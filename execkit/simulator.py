@@ -84,6 +84,7 @@ def simulate(
     table = read_orders(orders, market.symbols)
     start = _positions(initial_positions or {}, market)
     delays = latency or LatencyModel()
+    seed = int(seed)  # numbers of numpy wrap
     arrival, cancel, lost = _arrivals(table, delays, seed)
     tapes = {s: build_tape(market, s, _choice(fidelity, s)) for s in table.symbols}
     request = Request(
@@ -114,7 +115,7 @@ def _check_types(
         ("fee", fee, (FeeLike, type(None)), "pass a FeeModel(taker_bps=...)"),
         ("latency", latency, (LatencyLike, type(None)), "pass a LatencyModel(entry_ns=...)"),
         ("impact", impact, (ImpactLike, type(None)), "pass a SquareRootImpact(...)"),
-        ("seed", seed, int, "pass a whole number"),
+        ("seed", seed, (int, np.integer), "pass a whole number"),
     )
     for name, value, kind, fix in wanted:
         if not isinstance(value, kind):

@@ -163,6 +163,15 @@ def test_rows_may_be_mappings_and_columns_categoricals() -> None:
         assert read_orders(orders, SYMBOLS).quantity.tolist() == [1.0]
 
 
+def test_ids_that_became_floats_are_refused() -> None:
+    """Two ids that differ by one are the same float, and 7.0 was never sent to a venue."""
+    ids = {"client_order_id": [7.0, np.nan, 2.0**60]}
+    with pytest.raises(InvalidInput, match=r'client_order_id = 7\.0 in row 0 .*dtype "Int64"'):
+        read_orders(GOOD | ids, SYMBOLS)
+    kept = read_orders(GOOD | {"client_order_id": pd.array([7, None, 8], dtype="Int64")}, SYMBOLS)
+    assert kept.texts["client_order_id"].tolist() == ["7", "", "8"]
+
+
 @pytest.mark.parametrize("make", [dict, pd.DataFrame])
 def test_what_is_written_into_the_orders_later_does_not_reach_the_result(make: Any) -> None:
     """Results are worked out when they are looked at, from the orders as they were given."""

@@ -284,6 +284,16 @@ def test_the_band_keeps_what_a_taker_pays_and_shows_a_model_of_ones_own() -> Non
     assert (result.band["equity_USDT"][free.index] < free).all()
 
 
+def test_a_seed_of_numpy_is_the_same_seed() -> None:
+    late = ek.LatencyModel(entry_ns=MINUTE, jitter_ns=MINUTE)
+    runs = [
+        ek.simulate([order(ts_ns=MINUTE)], bars(), latency=late, seed=seed, run_id="r").fills
+        for seed in (3, np.int64(3), np.int64(2**62), 2**62)
+    ]
+    pd.testing.assert_frame_equal(runs[0], runs[1])
+    pd.testing.assert_frame_equal(runs[2], runs[3])
+
+
 def test_bars_have_markouts_against_the_price_last_seen(tmp_path: Path) -> None:
     """Bought at the open 104.0 of bar 4: a minute later, at 105's open, 104.2 was last known."""
     store = ek.Store(tmp_path)
