@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from execkit.matching import direct_walk as dw
 from execkit.matching import state as st
-from execkit.matching.direct_run import answer_all
+from execkit.matching.direct_run import answer_all, differs
 from execkit.matching.levels import Levels
 from execkit.matching.levels_build import levels_of
 from execkit.matching.outcome import ABSENT, Found
 from execkit.models.fill import FillModel
 from execkit.order_columns import GIVEN
 from execkit.request import Part, Request
+
+ALONE = 25_000
+"""Orders that one thread answers: for fewer, starting others takes longer than it saves."""
+SHORT = 512
+"""Orders after which it hardly matters what was taken before them."""
 
 
 def answer(request: Request, part: Part, model: FillModel, position: float) -> Found | None:
@@ -30,9 +38,12 @@ def answer(request: Request, part: Part, model: FillModel, position: float) -> F
         return None
     orders = _orders(request, part)
     run = _run(request, part, model, position, index)
-    while not answer_all(run, index, part.market.tape, orders):
-        run = run._replace(log=np.concatenate([run.log, np.empty_like(run.log)], axis=1))
-    log = run.log[:, : run.g[dw.N_LOG]]
+    many = 1 if len(run.oco) else min(os.cpu_count() or 1, len(kinds) // ALONE)
+    pieces = _pieces(orders, many)
+    if len(pieces) == 1:
+        log = _answered(run, index, part.market.tape, orders)
+    else:
+        log = _in_parts(run, index, part.market.tape, orders, pieces)
     return Found(
         status=run.res[:, dw.STATUS],
         reason=run.res[:, dw.REASON],
@@ -45,6 +56,94 @@ def answer(request: Request, part: Part, model: FillModel, position: float) -> F
         fill_maker=log[4].astype(bool),
         ambiguous=0,
     )
+
+
+def _answered(run: dw.Run, index: Levels, tape: st.Tape, orders: dw.Orders) -> np.ndarray:
+    """Run the orders of `turn`; their fills."""
+    while not answer_all(run, index, tape, orders):
+        run = run._replace(log=np.concatenate([run.log, np.empty_like(run.log)], axis=1))
+    return run.log[:, : run.g[dw.N_LOG]]
+
+
+def _in_parts(
+    run: dw.Run, index: Levels, tape: st.Tape, orders: dw.Orders, threads: list[list[np.ndarray]]
+) -> np.ndarray:
+    """Answer the pieces of `turn` of each thread side by side; all fills.
+
+    No order lives on from one piece to the next, so all that the one leaves to the other is what it
+    took of levels that were not set afresh since. Each thread begins with nothing taken, and every
+    piece that began with something else than the one before it left is answered again.
+    """
+
+    def one(turn: np.ndarray, begun: np.ndarray) -> tuple[dw.Run, np.ndarray]:
+        own = _of_its_own(run, len(turn), begun)
+        return own, _answered(own, index, tape, orders._replace(turn=turn))
+
+    def in_turn(pieces: list[np.ndarray]) -> list[tuple[np.ndarray, dw.Run, np.ndarray]]:
+        out, begun = [], run.lv
+        for turn in pieces:
+            own, log = one(turn, begun)
+            out.append((begun, own, log))
+            begun = own.lv
+        return out
+
+    with ThreadPoolExecutor(len(threads)) as pool:
+        found = [piece for pieces in pool.map(in_turn, threads) for piece in pieces]
+    left, logs = run.lv, []
+    turns = [turn for pieces in threads for turn in pieces]
+    for turn, (begun, own, log) in zip(turns, found, strict=True):
+        at = np.searchsorted(tape.ts, orders.arrival[turn[0]], side="right")
+        if differs(index, left, begun, at):
+            run.res[turn] = 0, 0, ABSENT
+            own, log = one(turn, left)
+        logs.append(log)
+        left = own.lv
+    return np.concatenate(logs, axis=1)
+
+
+def _of_its_own(run: dw.Run, n: int, taken: np.ndarray) -> dw.Run:
+    """A run of n orders that shares with another what became of them; `taken`: `lv` of the one
+    before it."""
+    own = [dw.OWN_K, dw.OWN_TAKEN, dw.OWN_SIZE]
+    lv = run.lv.copy()
+    lv[:, own] = taken[:, own]
+    return run._replace(
+        g=run.g.copy(),
+        lv=lv,
+        bare=run.bare.copy(),
+        **_room(n, run.log.shape[1] - 3 * len(run.res)),
+    )
+
+
+def _room(n: int, more: int) -> dict[str, np.ndarray]:
+    """What a run of n orders writes to, and to begin with three fills an order and some more."""
+    return {
+        "w": np.empty((n, dw.COLUMNS), dtype=np.int64),
+        "heap": np.empty((2 * n + 2, 2), dtype=np.int64),
+        "group": np.empty(2 * n + 2, dtype=np.int64),
+        "spare": np.empty(2 * n + 2, dtype=np.int64),
+        "log": np.empty((5, 3 * n + more), dtype=np.int64),
+    }
+
+
+def _pieces(orders: dw.Orders, threads: int) -> list[list[np.ndarray]]:
+    """For each thread its pieces of `turn`, cut where no order lives on: a short one, after which
+    what was taken before it hardly matters, and a long one. One thread for reduce-only orders,
+    whose fate hangs on all fills before."""
+    turn = orders.turn
+    if threads < 2 or orders.reduce.any():
+        return [[turn]]
+    leaves = (orders.kind == st.MARKET) | (orders.tif == st.IOC) | (orders.tif == st.FOK)
+    end = np.maximum.accumulate(np.where(leaves, orders.arrival, orders.end)[turn])
+    cuts = np.append(np.flatnonzero(end[:-1] <= orders.arrival[turn[1:]]) + 1, len(turn))
+    wanted = len(turn) * np.arange(threads + 1) // threads
+    wanted[1:-1] = cuts[np.searchsorted(cuts, wanted[1:-1])]
+    firsts = np.unique(wanted[:-1])
+    out = []
+    for first, last in zip(firsts, [*firsts[1:], len(turn)], strict=True):
+        short = cuts[np.searchsorted(cuts, min(first + SHORT, last))] if first else last
+        out.append([part for part in (turn[first:short], turn[short:last]) if len(part)])
+    return [pieces for pieces in out if pieces]
 
 
 def _orders(request: Request, part: Part) -> dw.Orders:
@@ -107,16 +206,12 @@ def _run(request: Request, part: Part, model: FillModel, position: float, index:
     return dw.Run(
         g=g,
         f=floats[[st.QUEUE_POWER, st.UNIT]],
-        w=np.empty((n, dw.COLUMNS), dtype=np.int64),
         lv=lv,
         bare=np.zeros((2, (prices >> dw.BLOCK) + 1), dtype=np.int64),
-        heap=np.empty((2 * n + 2, 2), dtype=np.int64),
-        group=np.empty(2 * n + 2, dtype=np.int64),
-        spare=np.empty(2 * n + 2, dtype=np.int64),
-        log=np.empty((5, 3 * n + 2 * prices + model.ladder_levels + 1024), dtype=np.int64),
         res=res,
         oco=oco,
         closed=closed,
+        **_room(n, 2 * prices + model.ladder_levels + 1024),
     )
 
 

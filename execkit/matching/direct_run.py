@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from execkit.kernels import entry, inlined
 from execkit.matching import direct_walk as dw
 from execkit.matching import state as st
 from execkit.matching.direct_rest import give_back, rest, visit
-from execkit.matching.levels import Levels, rank_of
+from execkit.matching.levels import GONE, OUT, SET, SNAPSHOT, Levels, rank_of
 
 
 @inlined
@@ -107,3 +109,29 @@ def answer_all(r: dw.Run, x: Levels, t: st.Tape, o: dw.Orders) -> bool:
             return True
         g[dw.AT] += 1
         arrive(r, x, t, o, order, until - 1, ts)
+
+
+@inlined
+def still_taken(x: Levels, lv: np.ndarray, level: int, before: int) -> bool:
+    """Whether something is taken at a level, and was not set afresh before event `before`."""
+    k = lv[level, dw.OWN_K]
+    if k < 0 or lv[level, dw.OWN_TAKEN] == 0:
+        return False
+    k += 1
+    while k < lv[level, dw.STOP] and x.entries[k, 0] < before * 8:
+        if x.entries[k, 0] & 7 in (SET, SNAPSHOT, GONE, OUT):
+            return False
+        k += 1
+    return True
+
+
+@entry
+def differs(x: Levels, a: np.ndarray, b: np.ndarray, before: int) -> bool:
+    """Whether it matters from event `before` on which of two rows of levels tells what is taken."""
+    for level in range(len(a)):
+        same = True
+        for column in (dw.OWN_K, dw.OWN_TAKEN, dw.OWN_SIZE):
+            same &= a[level, column] == b[level, column]
+        if not same and (still_taken(x, a, level, before) or still_taken(x, b, level, before)):
+            return True
+    return False
