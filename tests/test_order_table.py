@@ -246,3 +246,31 @@ def test_sizes_of_the_market_that_no_int64_holds_do_not_come_out_below_zero() ->
     market = ek.MarketData.from_bars(bars, symbol="PEPEUSDT", interval=10**9)
     result = ek.simulate(order, market, fill=replace(QUEUE, participation=0.1))
     assert result.fills["quantity"].tolist() == [1000.0]
+
+
+@pytest.mark.parametrize("crowd", [3, 30])
+def test_a_row_is_refused_exactly_if_it_repeats_one_in_every_column(crowd: int) -> None:
+    """Few values and crowded times: what is compared column by column is what pandas says."""
+    rng = np.random.default_rng(crowd)
+    refused = 0
+    for _ in range(150):
+        n = int(rng.integers(1, 2 * crowd))
+        table = pd.DataFrame(
+            {
+                "ts_ns": np.sort(rng.integers(0, 1 + n // crowd, n)),
+                "side": rng.choice(["buy", "sell"], n),
+                "order_type": "limit",
+                "quantity": rng.choice([1.0, 2.0, 3.0, 4.0], n),
+                "price": rng.choice([5.0, 6.0, 7.0], n),
+                "strategy_id": rng.choice(["a", "b", ""], n),
+                "post_only": rng.random(n) < 0.5,
+            }
+        )
+        repeats = np.flatnonzero(table.duplicated().to_numpy())
+        if len(repeats):
+            refused += 1
+            with pytest.raises(InvalidInput, match=f"row {repeats[0]} .*repeats an earlier row"):
+                read_orders(table, SYMBOLS)
+        else:
+            read_orders(table, SYMBOLS)
+    assert refused > 5
