@@ -260,10 +260,10 @@ def test_a_row_is_refused_exactly_if_it_repeats_one_in_every_column(crowd: int) 
                 "ts_ns": np.sort(rng.integers(0, 1 + n // crowd, n)),
                 "side": rng.choice(["buy", "sell"], n),
                 "order_type": "limit",
-                "quantity": rng.choice([1.0, 2.0, 3.0, 4.0], n),
-                "price": rng.choice([5.0, 6.0, 7.0], n),
-                "strategy_id": rng.choice(["a", "b", ""], n),
-                "post_only": rng.random(n) < 0.5,
+                "quantity": rng.choice([1.0, 2.0], n),
+                "price": rng.choice([5.0, 6.0], n),
+                "strategy_id": rng.choice(["a", ""], n),
+                "post_only": rng.random(n) < 0.1,
             }
         )
         repeats = np.flatnonzero(table.duplicated().to_numpy())
@@ -273,4 +273,4 @@ def test_a_row_is_refused_exactly_if_it_repeats_one_in_every_column(crowd: int) 
                 read_orders(table, SYMBOLS)
         else:
             read_orders(table, SYMBOLS)
-    assert refused > 5
+    assert refused > 4
