@@ -164,7 +164,7 @@ class Account:
             now_ns=now_ns,
             instrument=instrument,
             reference_price=reference_of(quote),
-            quote_age_ns=max(0, now_ns - quote.ts_ns) if quote is not None else 0,
+            quote_age_ns=max(0, now_ns - (quote.local_ts_ns or quote.ts_ns)) if quote else 0,
             currency=self.currency,
             rate=self.rate(instrument.quote),
             equity=equity,

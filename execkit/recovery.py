@@ -153,7 +153,7 @@ def _instrument(payload: dict[str, Any]) -> Instrument:
 
 def _update(record: Record, order_id: str) -> VenueUpdate:
     payload = record.payload
-    times = {
+    times: dict[str, Any] = {
         "venue_ts_ns": int(payload.get("venue_ts_ns") or record.ts_ns),
         "local_ts_ns": int(payload.get("local_ts_ns") or record.ts_ns),
     }

@@ -27,7 +27,7 @@ LAYERS = (
     "errors",
     "words kernels arrays clock kept",
     "domain",
-    "timeframes config chain",
+    "timeframes config chain secrets",
     "book tables instruments rebuild checks combine align market",
     "sources models valuation positions snapshot limits risk metrics "
     "order_table order_columns coding",
@@ -37,11 +37,13 @@ LAYERS = (
     "limit_orders limit_grid executors summaries sweeps scaleout "
     "store schema ingest ingest_sql storefile storedb storesim storesql",
     "dashboards outlets tasks orders realism",
+    "rehearsal",
+    "reconcile ready",
     "monitor driver frames account bookkeeping signals protection gate emergency",
     "engine",
     "desk",
-    "runner demo bench",
-    "cli cli_parts cli_simulate cli_bench cli_sweep",
+    "runner demo bench soak doctor",
+    "cli cli_parts cli_simulate cli_bench cli_sweep cli_live cli_data cli_rehearse",
 )
 RANK = {name: row for row, names in enumerate(LAYERS) for name in names.split()}
 

@@ -34,6 +34,8 @@ class VenueUpdate:
 
     reason : the venue's word, e.g. "post_only", "oco", "ioc", "requested"; "" if none.
     fill : set exactly when kind is FILL.
+    filled_quantity : what the venue says is filled in all by now; None where it does not say. More
+    than was heard of means that a fill was missed, and is to be fetched.
     """
 
     kind: UpdateKind
@@ -43,6 +45,7 @@ class VenueUpdate:
     venue_order_id: str = ""
     reason: str = ""
     fill: Fill | None = None
+    filled_quantity: Decimal | None = None
 
     def __post_init__(self) -> None:
         own = self.__dict__  # frozen for others; this is still the making of it
@@ -55,6 +58,7 @@ class Quote:
     """What a venue last showed for a symbol. NaN where it showed nothing; `ts_ns` the venue's time.
 
     On bars and prints there is no book: bid and ask are NaN and only `last` is known.
+    local_ts_ns : when it was received, 0 for recorded markets, which are seen at once.
     """
 
     symbol: str
@@ -64,6 +68,7 @@ class Quote:
     bid_quantity: float
     ask_quantity: float
     last: float
+    local_ts_ns: int = 0
 
     @property
     def mid(self) -> float:
