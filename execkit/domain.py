@@ -364,8 +364,8 @@ class Position:
     """A signed holding in one symbol at one venue; what `PositionTracker` folds fills into.
 
     average_price : of the open quantity, 0 when flat. realised_pnl : in the settlement currency,
-    fees not included. fees : by currency, positive = paid. unrealised_pnl : at `current_price`,
-    0 while there is none.
+    fees not included. fees : by currency, positive = paid. fees_in_kind : of those, what was taken
+    out of the quantity, in quote at its fills' prices. unrealised_pnl : 0 without `current_price`.
     """
 
     symbol: str
@@ -375,6 +375,7 @@ class Position:
     average_price: Decimal = ZERO
     realised_pnl: Decimal = ZERO
     fees: dict[str, Decimal] = field(default_factory=dict)
+    fees_in_kind: Decimal = ZERO
     current_price: Decimal | None = None
     stop_loss_price: Decimal | None = None
     take_profit_price: Decimal | None = None

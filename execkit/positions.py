@@ -3,10 +3,11 @@
 Every number here follows from the fills (and the last price told) and from nothing else, so that
 folding a journal again gives the same positions, to the last digit.
 
-**Quantity is gross.** `Position.quantity` is the sum of signed fill quantities: what venues report
-for derivatives, and what `reduce_only` is clipped to. A fee charged in the base currency (spot buys
-at many venues) is not hidden in it: fees stay by currency, and `received_quantity` gives what is
-left in the wallet after them.
+**Quantity is what is there.** `Position.quantity` is the sum of signed fill quantities, less the
+fees that a spot venue took out of the coin itself (buys at many venues): what the wallet holds, and
+all that can be sold. Such a fee is in `fees` under its coin like every other, and `fees_in_kind` is
+its value at the price of its fill. The simulator's kernel clips `reduce_only` to the quantity
+without those fees.
 
 **Exact.** Cash flows are summed without rounding; the realised profit is cash plus the open
 quantity at its average price. So a position that is flat again has realised exactly what was paid
@@ -23,7 +24,7 @@ from decimal import Context, Decimal
 
 from execkit.domain import Fill, Instrument, Position
 from execkit.errors import InvalidInput
-from execkit.valuation import Valuation, value_of
+from execkit.valuation import Valuation, in_kind, value_of
 from execkit.words import ZERO, Side, new_client_order_id, normalise_symbol, positive
 
 _log = logging.getLogger(__name__)
@@ -133,6 +134,28 @@ class PositionTracker:
             self._move(fold, fill, opening)
             _add(fold.lots, fill.client_order_id, opening)
             _add(fold.trip_fees, fill.fee_currency, _EXACT.subtract(fill.fee, fee))
+        if fill.fee and in_kind(fill.fee_currency, fold.position.instrument):
+            self._pay_in_kind(fold, fill)
+
+    def _pay_in_kind(self, fold: _Fold, fill: Fill) -> None:
+        """The venue took its fee out of the coin: as if it were sold at the fill's price, and what
+        it brought paid as the fee. A rebate in the coin adds to it likewise."""
+        position, fee = fold.position, fill.fee
+        value = _EXACT.multiply(fee, fill.price)
+        fold.cash = _EXACT.add(fold.cash, value)
+        position.fees_in_kind = _EXACT.add(position.fees_in_kind, value)
+        if not position.quantity:
+            position.average_price = fill.price
+        if position.quantity * fee > 0:
+            _reduce(fold.lots, abs(fee), first=fill.client_order_id)
+        else:
+            _add(fold.lots, fill.client_order_id, abs(fee))
+        position.quantity -= fee
+        basis = _value(position.instrument, position.quantity, position.average_price)
+        position.realised_pnl = _EXACT.add(fold.cash, basis)
+        if not position.quantity:
+            position.average_price = ZERO
+            self._archive(fold, fill)
 
     def _move(self, fold: _Fold, fill: Fill, quantity: Decimal) -> None:
         """Book a part of a fill that only opens or only closes."""
@@ -266,7 +289,7 @@ class PositionTracker:
         return [p for p in self.open_positions() if p.unrealised_pnl < 0]
 
     def quantity(self, venue: str, symbol: str) -> Decimal:
-        """Signed gross quantity held; 0 when flat."""
+        """Signed quantity held; 0 when flat."""
         fold = self._folds.get((venue, symbol))
         return fold.position.quantity if fold else ZERO
 
@@ -275,15 +298,6 @@ class PositionTracker:
         held. A fill that closes takes from the lot of its parent order, then from the oldest."""
         fold = self._folds.get((venue, symbol))
         return dict(fold.lots) if fold else {}
-
-    def received_quantity(self, venue: str, symbol: str) -> Decimal:
-        """Gross quantity less the fees paid in its base currency: what a spot wallet holds."""
-        fold = self._folds.get((venue, symbol))
-        if fold is None:
-            return ZERO
-        position, base = fold.position, fold.position.instrument.base
-        paid = [v for coin, v in position.fees.items() if coin in ("base", base) and coin]
-        return position.quantity - sum(paid, ZERO)
 
     def valuation(
         self, currency: str = "", rates: Mapping[str, Decimal] | None = None

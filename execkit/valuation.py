@@ -62,7 +62,10 @@ def value_of(
         instrument = held.instrument
         realised += worth(held.realised_pnl, instrument.settle)
         for coin, paid in held.fees.items():
-            fees += worth(paid, _named(coin, instrument))
+            if in_kind(coin, instrument):
+                fees += worth(held.fees_in_kind, instrument.quote)
+            else:
+                fees += worth(paid, _named(coin, instrument))
         if held.quantity:
             unrealised += worth(held.unrealised_pnl, instrument.settle)
             mark = held.current_price or held.average_price
@@ -78,6 +81,12 @@ def value_of(
         net_exposure=net,
         unpriced=tuple(sorted(unpriced)),
     )
+
+
+def in_kind(fee_currency: str, instrument: Instrument) -> bool:
+    """Whether a fee in that currency comes out of the coin that is held."""
+    spot = instrument.kind == "spot" and bool(instrument.base)
+    return spot and fee_currency in ("base", instrument.base)
 
 
 def _named(coin: str, instrument: Instrument) -> str:

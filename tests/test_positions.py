@@ -135,13 +135,54 @@ def test_one_fill_id_on_two_symbols_is_two_fills() -> None:
     assert [p.symbol for p in tracker.open_positions()] == ["BTCUSDT", "ETHUSDT"]
 
 
-def test_a_fee_in_base_currency_leaves_the_gross_quantity_and_lowers_the_received_one() -> None:
+def test_a_fee_in_base_currency_is_taken_out_of_what_is_held() -> None:
     tracker = folded(fills_of(("buy", "1", "100"), fee="0.001", coin="BTC"))
-    assert tracker.quantity("", "BTCUSDT") == 1
-    assert tracker.received_quantity("", "BTCUSDT") == D("0.999")
+    assert tracker.quantity("", "BTCUSDT") == D("0.999")
+    assert sum(tracker.lots("", "BTCUSDT").values()) == D("0.999")
     tracker.update_position_pnl("BTCUSDT", 200)
-    # the fee is worth 0.001 BTC at 200
-    assert tracker.valuation("USDT").fees == D("0.2")
+    value = tracker.valuation("USDT")
+    # paid 100, holds 0.999 at 200; the fee was 0.001 BTC when it was worth 100
+    assert (value.total, value.fees) == (D("99.8"), D("0.1"))
+
+
+def test_what_is_left_after_a_fee_in_base_currency_can_be_sold_and_then_nothing_is_held() -> None:
+    buy = fills_of(("buy", "1", "100"), fee="0.001", coin="BTC")[0]
+    sell = Fill(
+        **{
+            **vars(buy),
+            "fill_id": "out",
+            "side": Side.SELL,
+            "quantity": D("0.999"),
+            "price": D(200),
+            "fee": D("0.1998"),
+            "fee_currency": "USDT",
+        }
+    )
+    tracker = folded([buy, sell])
+    assert tracker.open_positions() == []
+    # cash: -100 + 199.8 - 0.1998
+    assert tracker.valuation("USDT").total == D("99.6002")
+    trip = tracker.history[0]
+    assert trip.fees == {"BTC": D("0.001"), "USDT": D("0.1998")}
+    assert (trip.entry_price, trip.exit_price) == (100, 200)
+
+
+@given(
+    sides=st.lists(st.tuples(st.booleans(), st.integers(1, 50), st.integers(50, 150)), min_size=1),
+    mark=st.integers(50, 150),
+)
+def test_profit_is_what_the_wallets_of_coin_and_money_say(
+    sides: list[tuple[bool, int, int]], mark: int
+) -> None:
+    rows = [("buy" if buy else "sell", str(q), str(p)) for buy, q, p in sides]
+    fills = fills_of(*rows, fee="0.01", coin="BTC")
+    coin = sum((f.side.sign * f.quantity - f.fee for f in fills), D(0))
+    money = sum((-f.side.sign * f.quantity * f.price for f in fills), D(0))
+    tracker = folded(fills)
+    assert tracker.quantity("", "BTCUSDT") == coin
+    assert sum(tracker.lots("", "BTCUSDT").values()) == abs(coin)
+    tracker.update_position_pnl("BTCUSDT", mark)
+    assert abs(tracker.valuation("USDT").total - (money + coin * mark)) < D("1e-18")
 
 
 def test_a_fee_in_a_coin_without_a_price_makes_equity_unknown_until_a_rate_is_given() -> None:
