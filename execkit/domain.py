@@ -1,9 +1,8 @@
 """The nouns: instruments, signals, orders, fills, positions.
 
-Money is exact here: quantities, prices and fees are `Decimal`. Floats are accepted at the edge and
-read as the shortest decimal that prints the same (0.1 means 0.1). Times are int64 UTC nanoseconds.
-The enums and the legal moves of an order are in `execkit.words`.
-"""
+Money is exact: quantities, prices and fees are `Decimal`; a float is read as the shortest decimal
+that prints the same (0.1 means 0.1). Times are int64 UTC ns. The enums and the legal moves of an
+order are in `execkit.words`."""
 
 from __future__ import annotations
 
@@ -363,9 +362,9 @@ class Fill:
 class Position:
     """A signed holding in one symbol at one venue; what `PositionTracker` folds fills into.
 
-    average_price : of the open quantity, 0 when flat. realised_pnl : in the settlement currency,
-    fees not included. fees : by currency, positive = paid. fees_in_kind : of those, what was taken
-    out of the quantity, in quote at its fills' prices. unrealised_pnl : 0 without `current_price`.
+    average_price : of what is open, 0 when flat. realised_pnl : in settlement currency, no fees.
+    fees : by currency, positive = paid. fees_in_kind : what was taken out of the quantity, in quote
+    at its fills' prices. unrealised_pnl : 0 without `current_price`.
     """
 
     symbol: str
