@@ -1,0 +1,268 @@
+"""`Quirks`: everything about one exchange that a live venue must know, beside what ccxt knows.
+
+A live venue names no exchange. It asks its quirks for each request as a `Call` and gives them each
+answer, as ccxt parsed it (client made with `{"number": Decimal}`), to be read. What an exchange
+does not support raises `InvalidInput` before anything is sent; nothing is silently dropped.
+
+This base holds what most exchanges share; each file beside it holds only where one differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from execkit.clock import NS_PER_MS
+from execkit.domain import ExecutionOrder, Instrument
+from execkit.errors import InvalidInput
+from execkit.venues.quirks.calls import Budget, Call, Permissions, Support
+from execkit.venues.quirks.markets import plain
+from execkit.venues.quirks.reading import Reading
+from execkit.words import OrderType, Side, TimeInForce
+
+FEATURES = (
+    *(kind.value for kind in OrderType),
+    *(word.value for word in TimeInForce),
+    *("post_only", "reduce_only", "oco", "batch", "amend", "cancel_all", "dead_man", "demo"),
+)
+_STOPS = (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)
+
+
+def _native(stated: object) -> Support:
+    return Support.NATIVE if stated else Support.REFUSED
+
+
+class Quirks(Reading):
+    """One exchange as ccxt reaches it. Learns its markets from the client (`learn`), else pure."""
+
+    needs: ClassVar[tuple[str, ...]] = ("apiKey", "secret")
+    demo: ClassVar[str] = ""  # ccxt's way to the test world: "sandbox", "demo" or none
+    overrides: ClassVar[Mapping[str, Mapping[str, Support]]] = {}  # by kind, over `.features`
+    notes: ClassVar[Mapping[str, str]] = {}  # by feature: what a user should know about it
+    budgets: ClassVar[tuple[Budget, ...]] = ()
+    weights: ClassVar[Mapping[str, Mapping[str, int]]] = {}  # by ccxt method; "*" for the rest
+    # own fills over REST: longest time between two ends, rows a page, which end a full page keeps
+    fill_window_ns: ClassVar[int | None] = None
+    fill_limit: ClassVar[int] = 100
+    fill_newest_first: ClassVar[bool] = False
+    # streams: methods to keep awaiting, and whether their fills can be booked as they come
+    streams: ClassVar[tuple[str, ...]] = ("watch_orders", "watch_my_trades", "watch_balance")
+    fills_complete: ClassVar[bool] = True  # False: no fee or no client id; REST is the ledger
+
+    # ------------------------------------------------------------------------------- client
+
+    def options(self) -> dict[str, Any]:
+        """Arguments of the ccxt constructor beyond keys: exact numbers, no limiter of its own."""
+        return {"number": Decimal, "enableRateLimit": False, "options": self.client_options()}
+
+    def client_options(self) -> dict[str, Any]:
+        return {}
+
+    def prepare(self, client: Any, *, demo: bool = False) -> None:
+        """Set a fresh client up; `demo` turns it to the exchange's test world, if it has one."""
+        if demo and not self.demo:
+            fix = f"{self.title} has no test world; use mode='paper', or a rehearsal exchange"
+            raise InvalidInput("mode", "demo", fix)
+        if demo:
+            turn = client.set_sandbox_mode if self.demo == "sandbox" else client.enable_demo_trading
+            turn(True)
+
+    # --------------------------------------------------------------------------- capabilities
+
+    def support(self, feature: str, kind: str) -> Support:
+        """How `feature` (of `FEATURES`) is served for "spot" or "linear"."""
+        if feature == "demo":
+            return Support.NATIVE if self.demo else Support.REFUSED
+        said = self.overrides.get(kind, {}).get(feature)
+        return said if said is not None else self.stated(feature, kind)
+
+    def stated(self, feature: str, kind: str) -> Support:
+        """What follows from ccxt's `.features`, and from what our side can do safely."""
+        branch = self.features.get("spot") if kind == "spot" else self.features.get("swap")
+        branch = (branch or {}) if kind == "spot" else (branch or {}).get("linear") or {}
+        create = branch.get("createOrder")
+        if not create:
+            return Support.REFUSED
+        times = create.get("timeInForce") or {}
+        contracts = kind != "spot"
+        answers = {
+            "market": Support.NATIVE,
+            "limit": Support.NATIVE,
+            "GTC": Support.NATIVE,
+            "stop_market": _native(create.get("triggerPrice")),
+            "stop_limit": _native(create.get("triggerPrice")),
+            "trailing_stop": _native(create.get("trailing")),
+            "IOC": _native(times.get("IOC")),
+            "FOK": _native(times.get("FOK")),
+            "post_only": _native(times.get("PO")),
+            # we cancel at the end, and again after a restart: late at worst, never lost
+            "GTD": Support.NATIVE if times.get("GTD") else Support.EMULATED,
+            # without margin a sale cannot go below nothing, and risk caps it at the position
+            "reduce_only": Support.NATIVE if contracts else Support.EMULATED,
+            # two legs that both only reduce cannot open anything; on spot each would lock the coins
+            "oco": Support.EMULATED if contracts else Support.REFUSED,
+            "batch": _native(branch.get("createOrders")),
+            "amend": Support.REFUSED,
+            "cancel_all": Support.NATIVE,
+            "dead_man": Support.REFUSED,
+        }
+        return answers[feature]
+
+    def wanted(self, order: ExecutionOrder) -> list[tuple[str, str]]:
+        """(feature, field that asks for it) of an order."""
+        wanted = [(order.order_type.value, "order_type")]
+        resting = order.order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT)
+        if resting or order.time_in_force not in (TimeInForce.GTC, TimeInForce.IOC):
+            wanted.append((order.time_in_force.value, "time_in_force"))
+        wanted += [(f, f) for f in ("post_only", "reduce_only") if getattr(order, f)]
+        return wanted + ([("oco", "oco_group")] if order.oco_group else [])
+
+    def require(self, order: ExecutionOrder) -> frozenset[str]:
+        """The features of an order that our side has to emulate; `InvalidInput` naming the first
+        that the exchange does not serve and we cannot."""
+        instrument = self.instrument_of(order)
+        emulated = set()
+        for feature, field in self.wanted(order):
+            support = self.support(feature, instrument.kind)
+            if support is Support.REFUSED:
+                fix = f"{self.title} {instrument.kind} does not support {feature}"
+                note = self.notes.get(feature)
+                raise InvalidInput(field, getattr(order, field), f"{fix}: {note}" if note else fix)
+            if support is Support.EMULATED:
+                emulated.add(feature)
+        self._check_combination(order, instrument)
+        return frozenset(emulated)
+
+    def _check_combination(self, order: ExecutionOrder, instrument: Instrument) -> None:
+        if order.order_type not in (OrderType.LIMIT, OrderType.STOP_LIMIT) and (
+            order.time_in_force not in (TimeInForce.GTC, TimeInForce.IOC)
+        ):
+            fix = f"a {order.order_type.value} order never rests; leave it at GTC"
+            raise InvalidInput("time_in_force", order.time_in_force.value, fix)
+        if order.post_only and order.order_type is OrderType.STOP_LIMIT:
+            raise InvalidInput("post_only", True, "cannot be promised for a stop_limit; leave it")
+        if order.reduce_only and instrument.kind == "spot" and order.side is Side.BUY:
+            raise InvalidInput("reduce_only", True, "a spot purchase reduces nothing; leave it")
+        if order.oco_group and instrument.kind != "spot" and not order.reduce_only:
+            fix = "both orders of the group must be reduce_only: the second could fill before the "
+            raise InvalidInput("oco_group", order.oco_group, fix + "first one's cancel arrives")
+
+    def instrument_of(self, order: ExecutionOrder) -> Instrument:
+        self.symbol(order.symbol)
+        return self.instruments[order.symbol]
+
+    # ------------------------------------------------------------------------------- requests
+
+    def cost(self, method: str) -> Mapping[str, int]:
+        return self.weights.get(method, self.weights.get("*", {}))
+
+    def call(self, method: str, *args: Any, **params: object) -> Call:
+        """A `Call` with its costs; a method without a symbol may cost more (`method:all`)."""
+        everywhere = f"{method}:all"
+        costs = self.cost(everywhere if None in args[:1] and everywhere in self.weights else method)
+        return Call(method, args, params, costs)
+
+    def order_call(self, order: ExecutionOrder) -> Call:
+        """The request that places an order: (symbol, type, side, quantity, price), params.
+
+        `InvalidInput` for what the exchange does not support and for numbers off its grid. Numbers
+        are already rounded, so that ccxt's own rounding (half up, whatever the side) finds nothing.
+        """
+        emulated, instrument = self.require(order), self.instrument_of(order)
+        instrument.check(order.quantity, order.price)
+        if order.stop_price is not None and order.stop_price % instrument.tick_size:
+            fix = f"is not a multiple of the tick {instrument.tick_size}"
+            raise InvalidInput("stop_price", order.stop_price, fix)
+        kind = "limit" if order.price is not None else "market"
+        price = None if order.price is None else plain(order.price)
+        params = self.order_params(order, instrument, emulated)
+        quantity = self.exchange_quantity(order.symbol, order.quantity)
+        name, side = self.symbol(order.symbol), order.side.value
+        return self.call("create_order", name, kind, side, quantity, price, **params)
+
+    def order_params(
+        self, order: ExecutionOrder, instrument: Instrument, emulated: frozenset[str]
+    ) -> dict[str, object]:
+        """ccxt's unified parameters of an order."""
+        params: dict[str, object] = self.id_param(order)
+        if order.order_type in _STOPS:
+            params |= self.stop_params(order, instrument)
+        if order.order_type is OrderType.TRAILING_STOP:
+            params |= self.trail_params(order, instrument)
+        if order.post_only:
+            params["postOnly"] = True
+        if order.price is not None and order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
+            params["timeInForce"] = order.time_in_force.value
+        if order.time_in_force is TimeInForce.GTD and "GTD" not in emulated:
+            params |= self.expiry_params(order)
+        if order.reduce_only and "reduce_only" not in emulated:
+            params["reduceOnly"] = True
+        return params
+
+    def id_param(self, order: ExecutionOrder) -> dict[str, object]:
+        return {"clientOrderId": self.encode_id(order.client_order_id)}
+
+    def stop_params(self, order: ExecutionOrder, instrument: Instrument) -> dict[str, object]:
+        assert order.stop_price is not None  # by the checks of the order
+        return {"triggerPrice": plain(order.stop_price)}
+
+    def trail_params(self, order: ExecutionOrder, instrument: Instrument) -> dict[str, object]:
+        assert order.trail_bps is not None
+        return {"trailingPercent": plain(order.trail_bps / 100)}
+
+    def expiry_params(self, order: ExecutionOrder) -> dict[str, object]:
+        raise InvalidInput("time_in_force", "GTD", f"{self.title} has no native form of it here")
+
+    def exchange_quantity(self, symbol: str, quantity: Decimal) -> str:
+        return plain(quantity / self._sizes[symbol])
+
+    def is_trigger(self, order: ExecutionOrder) -> bool:
+        return order.order_type not in (OrderType.MARKET, OrderType.LIMIT)
+
+    def id_args(self, order: ExecutionOrder) -> tuple[str | None, dict[str, object]]:
+        """How an existing order is named: (venue id, parameters). Our own id is known before the
+        exchange's, so it goes first."""
+        return None, self.id_param(order)
+
+    def cancel_call(self, order: ExecutionOrder) -> Call:
+        venue_id, params = self.id_args(order)
+        return self.call("cancel_order", venue_id, self.symbol(order.symbol), **params)
+
+    def cancel_all_calls(self, symbol: str = "") -> Sequence[Call]:
+        """Requests that cancel every open order of a symbol, triggers included; of all if none is
+        given. Empty: the exchange has none that does just that, so cancel what is open one by
+        one."""
+        return [self.call("cancel_all_orders", self.symbol(symbol) if symbol else None)]
+
+    def lookups(self, order: ExecutionOrder) -> Sequence[Call]:
+        """Where an order may be found, in the order to ask: absent is what is in none of them.
+        An answer is an order, or a list of orders to be searched for its id."""
+        venue_id, params = self.id_args(order)
+        return [self.call("fetch_order", venue_id, self.symbol(order.symbol), **params)]
+
+    def open_calls(self, symbol: str = "") -> Sequence[Call]:
+        """Requests that together list all open orders, triggers included."""
+        return [self.call("fetch_open_orders", self.symbol(symbol) if symbol else None)]
+
+    def fills_call(self, symbol: str, start_ns: int, end_ns: int, venue_order_id: str = "") -> Call:
+        """One page of own fills in [start, end], at most `fill_window_ns` apart; see `paging`."""
+        since, until = start_ns // NS_PER_MS, -(-end_ns // NS_PER_MS)
+        name = self.symbol(symbol)
+        return self.call("fetch_my_trades", name, since, self.fill_limit, until=until)
+
+    def holdings_calls(self) -> Sequence[Call]:
+        calls = [self.call("fetch_balance")]
+        return calls + ([self.call("fetch_positions")] if "linear" in self.kinds else [])
+
+    def dead_man_call(self, timeout_s: int) -> Call | None:
+        """Cancel everything unless called again within `timeout_s` (0: disarm); None: no such
+        timer."""
+        return None
+
+    def permissions_call(self) -> Call | None:
+        """What the key may do; None where the exchange does not tell."""
+        return None
+
+    def permissions(self, answer: Any) -> Permissions:
+        return Permissions()
