@@ -19,6 +19,7 @@ from typing import NamedTuple, NoReturn
 import orjson
 
 from execkit.errors import InvalidData, InvalidInput, JournalCorrupt, JournalUnwritable
+from execkit.redaction import by_value
 
 ORDER_KINDS = frozenset(
     {"intent", "refused", "sending", "accepted", "triggered", "cancel_requested", "canceled"}
@@ -149,7 +150,8 @@ def encoded(
 ) -> Encoded:
     """The row as it will be written, or `InvalidInput`: what is returned can be appended.
 
-    Text that is no Unicode (a lone surrogate in a venue's answer) is written as "?".
+    Text that is no Unicode (a lone surrogate in a venue's answer) is written as "?", a known secret
+    as "***".
     """
     if isinstance(ts_ns, bool) or not isinstance(ts_ns, int):
         raise InvalidInput("ts_ns", ts_ns, "pass integer UTC nanoseconds")
@@ -171,7 +173,7 @@ def encoded(
         order_id = _unicode(order_id)
     if not run_id.isascii():
         run_id = _unicode(run_id)
-    return Encoded(ts_ns, kind if kind in KINDS else known(kind), order_id, run_id, body)
+    return Encoded(ts_ns, kind if kind in KINDS else known(kind), order_id, run_id, by_value(body))
 
 
 def _unicode(text: str) -> str:

@@ -30,6 +30,7 @@ def test_the_extras_are_those_of_the_contract() -> None:
     assert set(PROJECT["project"]["optional-dependencies"]) == {
         "live",
         "notebook",
+        "keyring",
         "dist",
         "ops",
         "bench",

@@ -25,7 +25,7 @@ PACKAGE = ROOT / "execkit"
 # A folder counts as one name.
 LAYERS = (
     "errors",
-    "words kernels arrays clock kept",
+    "words kernels arrays clock kept redaction",
     "domain",
     "timeframes config chain secrets",
     "book tables instruments rebuild checks combine align market",
