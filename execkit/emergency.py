@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from execkit.domain import ExecutionOrder, Position
@@ -24,19 +25,22 @@ async def stop_all(gate: Gate, settle_ns: int) -> dict[str, list[Any]]:
     await _quiet(gate, settle_ns)
     names = {venue.name for venue in gate.venues.values()}
 
+    def left_of(position: Position) -> Decimal:
+        return gate.tracker.closable(position.venue, position.symbol)
+
     def flat() -> bool:
-        return not any(p.venue in names for p in gate.tracker.open_positions())
+        return not any(p.venue in names and left_of(p) for p in gate.tracker.open_positions())
 
     await gate.driver.wait_until(flat, gate.clock.now_ns() + _PATIENCE * settle_ns)
     await _quiet(gate, settle_ns)
     canceled, ways = ExecutionStatus.CANCELED, gate.protector.leaving
     held += [position for position in gate.tracker.open_positions() if position not in held]
     left = [order.client_order_id for order in orders if order.status.is_live]
-    left += [position.symbol for position in held if position.quantity]
-    errors = [(p.symbol, ways[p.venue, p.symbol].error) for p in held if p.quantity]
+    left += [position.symbol for position in held if left_of(position)]
+    errors = [(p.symbol, ways[p.venue, p.symbol].error) for p in held if left_of(p)]
     return {
         "cancelled_orders": [o.client_order_id for o in orders if o.status is canceled],
-        "closed_positions": [position.symbol for position in held if not position.quantity],
+        "closed_positions": [position.symbol for position in held if not left_of(position)],
         "failed": [{"symbol": symbol, "error": error} for symbol, error in errors if error],
         "pending": left,
     }

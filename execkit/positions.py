@@ -293,6 +293,20 @@ class PositionTracker:
         fold = self._folds.get((venue, symbol))
         return fold.position.quantity if fold else ZERO
 
+    def closable(self, venue: str, symbol: str, quantity: Decimal | None = None) -> Decimal:
+        """What orders can close of an unsigned quantity (None: of all that is held): whole lots
+        that the venue takes. The rest is dust, which fees taken out of the coin leave."""
+        fold = self._folds.get((venue, symbol))
+        if fold is None:
+            return ZERO
+        held, grid = fold.position, fold.position.instrument
+        size = abs(held.quantity) if quantity is None else quantity
+        size -= size % grid.lot_size
+        price = held.current_price or held.average_price
+        least = grid.min_notional if grid.kind == "spot" else None
+        small = least is not None and price > 0 and grid.notional(size, price) < least
+        return ZERO if small or size < (grid.min_quantity or ZERO) else size
+
     def lots(self, venue: str, symbol: str) -> dict[str, Decimal]:
         """Unsigned open quantity by the order that opened it, oldest first; their sum is what is
         held. A fill that closes takes from the lot of its parent order, then from the oldest."""

@@ -214,7 +214,8 @@ class Protector:
         if self.clock.now_ns() < way.pause.until_ns:
             return ZERO
         closing = [order for order in way.closing if order.side.sign * quantity < 0]
-        return max(ZERO, abs(quantity) - sum(order.remaining_quantity for order in closing))
+        left = self.tracker.closable(held.venue, held.symbol)
+        return max(ZERO, left - sum(order.remaining_quantity for order in closing))
 
     async def _go(self, way: Leaving, held: Position, need: Decimal) -> str:
         """Why it could not be sent, or ""."""
@@ -247,8 +248,9 @@ class Protector:
     # -- one plan ---------------------------------------------------------------------------
 
     def need(self, plan: Plan) -> Decimal:
-        """What has to be covered: what the entry filled and is still held."""
-        return self.tracker.lots(*plan.key).get(plan.entry.client_order_id, ZERO)
+        """What has to be covered: what the entry filled and is still held, dust left out."""
+        lot = self.tracker.lots(*plan.key).get(plan.entry.client_order_id, ZERO)
+        return self.tracker.closable(*plan.key, lot)
 
     def _settled(self, plan: Plan) -> bool:
         """Nothing to do now; ends plans that are over."""

@@ -386,3 +386,14 @@ def test_lots_add_up_to_what_is_held(moves: list[tuple[str, str, str]], names: l
         open_lots = tracker.lots("", "BTCUSDT")
         assert sum(open_lots.values()) == abs(tracker.quantity("", "BTCUSDT"))
         assert all(quantity > 0 for quantity in open_lots.values())
+
+
+def test_dust_that_a_fee_in_kind_left_cannot_be_closed_and_is_not_asked_for() -> None:
+    spot = replace(LINEAR, min_quantity=D("0.01"), min_notional=D(5))
+    tracker = folded(fills_of(("buy", "1", "100"), fee="0.0005", coin="BTC"), spot)
+    assert tracker.quantity("", "BTCUSDT") == D("0.9995")
+    assert tracker.closable("", "BTCUSDT") == D("0.999")
+    assert tracker.closable("", "BTCUSDT", D("0.0495")) == 0  # worth less than 5
+    assert tracker.closable("", "BTCUSDT", D("0.0505")) == D("0.050")
+    cheap = folded(fills_of(("buy", "1", "100000"), fee="0.995", coin="BTC"), spot)
+    assert cheap.closable("", "BTCUSDT") == 0  # worth 500, but below the least quantity
