@@ -90,9 +90,10 @@ class Quirks(Reading):
             "market": Support.NATIVE,
             "limit": Support.NATIVE,
             "GTC": Support.NATIVE,
-            "stop_market": _native(create.get("triggerPrice")),
-            "stop_limit": _native(create.get("triggerPrice")),
-            "trailing_stop": _native(create.get("trailing")),
+            # held on our side (`EmulatedVenue`) until the market is there: it needs our process
+            "stop_market": _ours(create.get("triggerPrice")),
+            "stop_limit": _ours(create.get("triggerPrice")),
+            "trailing_stop": _ours(create.get("trailing")),
             "IOC": _native(times.get("IOC")),
             "FOK": _native(times.get("FOK")),
             "post_only": _native(times.get("PO")),
@@ -100,8 +101,9 @@ class Quirks(Reading):
             "GTD": Support.NATIVE if times.get("GTD") else Support.EMULATED,
             # without margin a sale cannot go below nothing, and risk caps it at the position
             "reduce_only": Support.NATIVE if contracts else Support.EMULATED,
-            # two legs that both only reduce cannot open anything; on spot each would lock the coins
-            "oco": Support.EMULATED if contracts else Support.REFUSED,
+            # two legs that only reduce cannot open anything; on spot one is held, for each would
+            # lock the coins
+            "oco": Support.EMULATED,
             "batch": _native(branch.get("createOrders")),
             "amend": Support.REFUSED,
             "cancel_all": Support.NATIVE,
@@ -170,6 +172,11 @@ class Quirks(Reading):
         are already rounded, so that ccxt's own rounding (half up, whatever the side) finds nothing.
         """
         emulated, instrument = self.require(order), self.instrument_of(order)
+        if ours := sorted(emulated - {"reduce_only"}):
+            fix = (
+                f"{self.title} has no {', '.join(ours)} of its own; use an EmulatedVenue around it"
+            )
+            raise InvalidInput("venue", self.id, fix)
         instrument.check(order.quantity, order.price)
         if order.stop_price is not None and order.stop_price % instrument.tick_size:
             fix = f"is not a multiple of the tick {instrument.tick_size}"
@@ -266,3 +273,7 @@ class Quirks(Reading):
 
     def permissions(self, answer: Any) -> Permissions:
         return Permissions()
+
+
+def _ours(said: object) -> Support:
+    return Support.NATIVE if said else Support.EMULATED

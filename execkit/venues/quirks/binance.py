@@ -52,7 +52,6 @@ class Binance(Quirks):
     }
     notes = {
         "amend": "its amend is a cancel and a new order, and can half fail",
-        "oco": "each leg would lock the coins; protect with one stop",
     }
     order_types = {
         # the same words fire in the other direction: not ours, so adopted as of no known type
