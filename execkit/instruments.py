@@ -55,13 +55,29 @@ def decimals_of(values: np.ndarray) -> int | None:
 
     "Exactly" means that the decimal number read back is the same float, so 0.1 has one decimal.
     """
-    left = values[np.isfinite(values)]
-    for decimals in range(MOST_DECIMALS + 1):
-        scale = 10.0**decimals
-        left = left[np.rint(left * scale) / scale != left]
-        if len(left) == 0:
-            return decimals
-    return None
+    most = 0
+    for first in range(0, len(values), _AT_ONCE):
+        part = values[first : first + _AT_ONCE]
+        left = part[np.isfinite(part) & ~_has_decimals(part, most)]
+        for decimals in range(MOST_DECIMALS + 1):
+            left = left[~_has_decimals(left, decimals)]
+            if len(left) == 0:
+                most = max(most, decimals)
+                break
+        else:
+            return None
+    return most
+
+
+_AT_ONCE = 1 << 15
+"""Values that are looked at together: few enough for what comes of them to stay in the cache."""
+
+
+def _has_decimals(values: np.ndarray, decimals: int) -> np.ndarray:
+    """Whether a number of so many decimals reads as each value."""
+    scale = 10.0**decimals
+    with np.errstate(invalid="ignore"):
+        return np.rint(values * scale) / scale == values
 
 
 def infer_instruments(tables: Mapping[str, Table], symbols: Iterable[str]) -> dict[str, Instrument]:

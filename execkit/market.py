@@ -22,7 +22,8 @@ from execkit.domain import Instrument
 from execkit.errors import InvalidData, InvalidInput
 from execkit.instruments import Instruments, by_symbol, infer_instruments, units_of
 from execkit.kept import Kept
-from execkit.tables import KINDS, Finding, Table, build, from_frame
+from execkit.table_input import from_frame
+from execkit.tables import KINDS, Finding, Table, build
 from execkit.timeframes import interval_ns, most_common_step
 from execkit.words import normalise_symbol
 
@@ -152,7 +153,7 @@ class MarketData:
         venue: str | None = None,
         instruments: Instruments = (),
     ) -> MarketData:
-        """Best bid and ask over time; see `tables.from_frame` for what is accepted and refused."""
+        """Best bid and ask over time; see `table_input.from_frame` for what is refused."""
         return cls._from("quotes", data, symbol, venue, instruments)
 
     @classmethod

@@ -8,7 +8,7 @@ quantities are float64. ``local_ts_ns`` and the columns listed in `OPTIONAL` exi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from execkit.clock import column_to_ns, from_ns
+from execkit.clock import from_ns
 from execkit.errors import InvalidData, InvalidInput
 from execkit.words import normalise_symbol
 
@@ -56,12 +56,8 @@ DEFAULTS: Mapping[str, Mapping[str, float]] = {
 KINDS = tuple(REQUIRED)
 SEQUENCED = ("quotes", "prints", "depth")
 
-_WORDS = {
-    "aggressor": {"buy": BUY, "b": BUY, "sell": SELL, "s": SELL, "unknown": UNKNOWN, "": UNKNOWN},
-    "side": {"bid": BID, "buy": BID, "b": BID, "ask": ASK, "sell": ASK, "a": ASK},
-}
-_NAMES = {"aggressor": ("buy", "sell", "unknown"), "side": ("bid", "ask")}
-_INT8 = frozenset({"aggressor", "side", "off_book", "is_snapshot"})
+NAMES = {"aggressor": ("buy", "sell", "unknown"), "side": ("bid", "ask")}
+INT8 = frozenset({"aggressor", "side", "off_book", "is_snapshot"})
 _INT64 = frozenset(
     {
         "ts_ns",
@@ -156,8 +152,8 @@ class Table:
             if name in ("symbol", "venue"):
                 words = self.symbols if name == "symbol" else self.venues
                 out[name] = _categorical(column, words)
-            elif name in _NAMES:
-                out[name] = _categorical(column, _NAMES[name])
+            elif name in NAMES:
+                out[name] = _categorical(column, NAMES[name])
             else:
                 out[name] = column
         return pd.DataFrame(out)
@@ -191,9 +187,9 @@ def build(
         out["seq"] = np.asarray(numbers, dtype=np.int64)
     for name in (*wanted, *OPTIONAL[kind]):
         if name in columns:
-            out[name] = np.asarray(columns[name]).astype(_dtype(name), copy=False)
+            out[name] = np.asarray(columns[name]).astype(dtype_of(name), copy=False)
         elif name in defaults:
-            out[name] = np.full(n, defaults[name], dtype=_dtype(name))
+            out[name] = np.full(n, defaults[name], dtype=dtype_of(name))
     for name, column in out.items():
         if len(column) != n:
             raise InvalidInput(name, len(column), f"the time column has {n} rows; give as many")
@@ -201,44 +197,6 @@ def build(
     table = _table(kind, out, symbols, venues, order)
     _one_venue_per_symbol(table)
     return table, findings
-
-
-def from_frame(
-    kind: str, data: object, *, symbol: str | None = None, venue: str | None = None
-) -> tuple[Table, list[Finding]]:
-    """A `Table` from a frame of the columns of DESIGN (pandas, Arrow, or a dict of columns).
-
-    Words are accepted in any case for ``side`` and ``aggressor``, and a tz-aware ``time`` column or
-    index instead of ``ts_ns``. Raises `InvalidInput` naming column, value and row for a missing or
-    non-numeric column, a naive or missing time, an unknown word. Everything else is left to
-    `MarketData.check`.
-    """
-    frame = as_frame(data)
-    columns: dict[str, object] = {"ts_ns": _times(frame)}
-    missing = [name for name in REQUIRED[kind] if name not in frame.columns]
-    if missing:
-        raise InvalidInput(
-            "columns", list(map(str, frame.columns)), f"{kind} need {', '.join(missing)} as well"
-        )
-    for name in (*REQUIRED[kind], *DEFAULTS[kind], *OPTIONAL[kind], "seq"):
-        if name in frame.columns:
-            columns[name] = _numbers(frame[name], name)
-    return build(
-        kind,
-        columns,
-        symbol=_labels(frame, "symbol", symbol),
-        venue=_labels(frame, "venue", venue if venue is not None or "venue" in frame else ""),
-    )
-
-
-def as_frame(data: object) -> pd.DataFrame:
-    """pandas, Arrow or a mapping of columns as a DataFrame; anything else is refused."""
-    if isinstance(data, Mapping):
-        return pd.DataFrame(dict(data))
-    frame = data.to_pandas() if hasattr(data, "to_pandas") else data
-    if isinstance(frame, pd.DataFrame):
-        return frame
-    raise InvalidInput("data", type(data).__name__, "pass a DataFrame, an Arrow table or a dict")
 
 
 def join(tables: list[Table]) -> Table:
@@ -254,7 +212,7 @@ def join(tables: list[Table]) -> Table:
     for table in tables:
         for name in names:
             if name not in table:
-                parts[name].append(np.full(len(table), -1, dtype=_dtype(name)))
+                parts[name].append(np.full(len(table), -1, dtype=dtype_of(name)))
             elif name in ("symbol", "venue"):
                 old, new = (table.symbols, symbols) if name == "symbol" else (table.venues, venues)
                 codes = np.array([new.index(w) if w in new else -1 for w in old], dtype=np.int32)
@@ -274,10 +232,11 @@ def _all_columns(kind: str) -> tuple[str, ...]:
     return (*head, *REQUIRED[kind], *DEFAULTS[kind], *OPTIONAL[kind])
 
 
-def _dtype(name: str) -> type[np.generic]:
+def dtype_of(name: str) -> type[np.generic]:
+    """What a column of this name holds."""
     if name in ("symbol", "venue"):
         return np.int32
-    return np.int8 if name in _INT8 else np.int64 if name in _INT64 else np.float64
+    return np.int8 if name in INT8 else np.int64 if name in _INT64 else np.float64
 
 
 def _categorical(codes: np.ndarray, words: tuple[str, ...]) -> Any:
@@ -301,7 +260,9 @@ def _table(
 
 def _coded(labels: object, n: int, clean: object) -> tuple[np.ndarray, tuple[str, ...]]:
     """int32 codes into an alphabetical tuple of clean words."""
-    codes, words = labels if isinstance(labels, tuple) else (np.zeros(n, dtype=np.int32), [labels])
+    if not isinstance(labels, tuple):
+        return np.zeros(n, dtype=np.int32), (clean(labels),)  # type: ignore[operator]
+    codes, words = labels
     cleaned = [clean(word) for word in words]  # type: ignore[operator]
     known = sorted(set(cleaned))
     remap = np.array([known.index(word) for word in cleaned], dtype=np.int32)
@@ -321,9 +282,7 @@ def _order(
     """The stable sorting order (None if sorted already), and a finding where time ran backwards."""
     ts, codes = columns["ts_ns"], columns["symbol"]
     seq = columns.get("seq", np.zeros(len(ts), dtype=np.int64))
-    moved = np.diff(codes)
-    later = np.diff(ts)
-    if ((moved > 0) | ((moved == 0) & ((later > 0) | ((later == 0) & (np.diff(seq) >= 0))))).all():
+    if all(_in_order(codes[rows], ts[rows], seq[rows]) for rows in _overlapping(len(ts))):
         return None, []
     findings = []
     for code, name in enumerate(symbols):
@@ -334,6 +293,22 @@ def _order(
             first = int(rows[back[0] + 1])
             findings.append(Finding("unsorted", "warning", kind, name, len(back), first, detail))
     return np.lexsort((seq, ts, codes)), findings
+
+
+_AT_ONCE = 1 << 15
+"""Rows that are looked at together: few enough for what comes of them to stay in the cache."""
+
+
+def _overlapping(n: int) -> Iterator[slice]:
+    """Slices of all rows, each from the last row of the one before."""
+    return (slice(max(0, first - 1), first + _AT_ONCE) for first in range(0, n, _AT_ONCE))
+
+
+def _in_order(codes: np.ndarray, ts: np.ndarray, seq: np.ndarray) -> bool:
+    """Whether rows are sorted by (symbol, time, seq)."""
+    moved, later = np.diff(codes), np.diff(ts)
+    tied = (later == 0) & (np.diff(seq) >= 0)
+    return bool(((moved > 0) | ((moved == 0) & ((later > 0) | tied))).all())
 
 
 def _one_venue_per_symbol(table: Table) -> None:
@@ -347,54 +322,3 @@ def _one_venue_per_symbol(table: Table) -> None:
                 f"{table.kind} of {symbol} come from several venues ({names}), which would be "
                 "merged into one market: pick one venue, or give each its own symbol"
             )
-
-
-def _times(frame: pd.DataFrame) -> np.ndarray:
-    for name in ("ts_ns", "time"):
-        if name in frame.columns:
-            _refuse(frame[name].isna().to_numpy(), frame[name], name, "give every row a time")
-            return column_to_ns(frame[name], name)
-    if isinstance(frame.index, pd.DatetimeIndex):
-        return column_to_ns(frame.index, "index")
-    raise InvalidInput(
-        "columns",
-        list(map(str, frame.columns)),
-        "add ts_ns (integer UTC nanoseconds) or time (tz-aware datetimes)",
-    )
-
-
-def _numbers(series: pd.Series, name: str) -> np.ndarray:
-    """A column as numbers of its dtype; words of `side` and `aggressor` become codes."""
-    if name == "local_ts_ns":
-        return column_to_ns(series, name)
-    if name in _WORDS and not pd.api.types.is_numeric_dtype(series.dtype):
-        words = series.astype("object")
-        codes = words.map(lambda w: _WORDS[name].get(str(w).strip().lower(), -1)).to_numpy()
-        _refuse(codes < 0, series, name, f"write {' or '.join(_NAMES[name])}")
-        return codes.astype(np.int8)
-    numbers = pd.to_numeric(series, errors="coerce")
-    lost = (numbers.isna() & series.notna()).to_numpy()
-    _refuse(lost, series, name, "give a number")
-    dtype = _dtype(name)
-    if dtype is not np.float64:
-        _refuse(numbers.isna().to_numpy(), series, name, "fill the gap; this column has no NaN")
-    if name in _INT8:
-        allowed = len(_NAMES.get(name, ("no", "yes")))
-        _refuse(~numbers.isin(range(allowed)).to_numpy(), series, name, f"use 0..{allowed - 1}")
-    return numbers.to_numpy(dtype=dtype, na_value=np.nan if dtype is np.float64 else 0)
-
-
-def _refuse(bad: np.ndarray, series: pd.Series, name: str, fix: str) -> None:
-    rows = np.flatnonzero(bad)
-    if len(rows):
-        raise InvalidInput(name, series.iloc[int(rows[0])], fix, row=int(rows[0]))
-
-
-def _labels(frame: pd.DataFrame, name: str, given: str | None) -> object:
-    if given is not None:
-        return given
-    if name not in frame.columns:
-        raise InvalidInput(name, None, f"pass {name}=..., or add a {name} column")
-    codes, words = pd.factorize(frame[name])
-    _refuse(codes < 0, frame[name], name, f"give every row a {name}")
-    return codes, [str(word) for word in words]

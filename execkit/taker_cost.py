@@ -21,7 +21,7 @@ from execkit.errors import InvalidInput
 from execkit.market import MarketData
 from execkit.matching.alone import Walks, walks
 from execkit.order_table import OrderTable, read_orders
-from execkit.tables import as_frame
+from execkit.table_input import as_frame
 from execkit.words import Side
 
 TERMS = ("follow", "behind", "larger")

@@ -103,6 +103,31 @@ def test_unknown_words_are_refused_with_their_row() -> None:
         MarketData.from_prints(prints([1, 2], aggressor=["buy", "hold"]), symbol="X1")
 
 
+def test_a_word_that_is_no_word_at_all_is_refused_with_its_row() -> None:
+    with pytest.raises(InvalidInput, match=r"aggressor.*row 1"):
+        MarketData.from_prints({**prints([0, 1]), "aggressor": ["buy", ["sell"]]}, symbol="X1")
+
+
+def test_who_gave_the_arrays_may_write_into_them_afterwards() -> None:
+    before = {name: np.asarray(column) for name, column in bars(3).items()}
+    given = {name: column.copy() for name, column in before.items()}
+    market = MarketData.from_bars(given, symbol="X1")
+    for column in given.values():
+        column[:] = 0
+    assert market.bars is not None
+    for name in given:
+        assert np.array_equal(market.bars[name], before[name]), name
+
+
+def test_a_row_out_of_order_is_found_wherever_it_stands() -> None:
+    n = 1 << 15
+    for at in (1, n - 1, n, n + 1, 2 * n):
+        times = list(range(1, 2 * n + 2))
+        times[at] = 0
+        market = MarketData.from_prints(prints(times), symbol="X1")
+        assert [note.kind for note in market.notes] == ["unsorted"], at
+
+
 def test_a_symbol_must_be_named_and_rows_must_exist() -> None:
     with pytest.raises(InvalidInput, match="symbol"):
         MarketData.from_bars(bars())
@@ -167,6 +192,14 @@ def test_decimals_are_the_fewest_that_write_every_number(decimals: int, whole: l
     found = decimals_of(values)
     texts = [format(Decimal(n).scaleb(-decimals).normalize(), "f") for n in whole]
     assert found == max(len(t.partition(".")[2]) for t in texts)
+
+
+def test_decimals_of_a_column_longer_than_what_is_looked_at_together() -> None:
+    values = np.full(100_000, 0.5)
+    values[[40_000, 90_000]] = 0.125, 0.25
+    assert decimals_of(values) == 3
+    values[99_999] = 1 / 3
+    assert decimals_of(values) is None
 
 
 def test_numbers_without_a_grid_have_no_decimals_and_fall_back_to_eight() -> None:

@@ -28,7 +28,7 @@ LAYERS = (
     "words kernels arrays clock kept redaction",
     "domain",
     "timeframes config chain secrets",
-    "book tables instruments rebuild checks combine align market",
+    "book tables table_input instruments rebuild checks combine align market",
     "sources models valuation positions snapshot limits risk metrics "
     "order_table order_columns coding",
     "fill_table "

@@ -48,14 +48,16 @@ def book_market(tape: tapes.Columns) -> MarketData:
     """Depth and prints of a book tape, as one feed."""
     printed = tape["is_print"] == 1
     shared = ("ts_ns", "seq", "price", "quantity")
-    depth = {name: tape[name][~printed] for name in (*shared, "side", "is_snapshot")}
+    shown, printed = np.flatnonzero(~printed), np.flatnonzero(printed)
+    depth = {name: tape[name][shown] for name in (*shared, "side", "is_snapshot")}
     prints = {name: tape[name][printed] for name in shared}
     # what ate bids was sold
     prints["aggressor"] = words(1 - tape["side"][printed], ("buy", "sell"))
+    known = instrument(tapes.TICK)
     return MarketData(
-        depth=MarketData.from_depth(depth, symbol=SYMBOL).depth,
-        prints=MarketData.from_prints(prints, symbol=SYMBOL).prints,
-        instruments={SYMBOL: instrument(tapes.TICK)},
+        depth=MarketData.from_depth(depth, symbol=SYMBOL, instruments=[known]).depth,
+        prints=MarketData.from_prints(prints, symbol=SYMBOL, instruments=[known]).prints,
+        instruments={SYMBOL: known},
         shared_seq=True,
     )
 

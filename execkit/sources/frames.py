@@ -16,7 +16,8 @@ from execkit.errors import InvalidInput
 from execkit.market import MarketData
 from execkit.sources.base import combine_all, guarded, wanted
 from execkit.sources.columns import column_names, read_frame, stamps_ns
-from execkit.tables import Finding, from_frame
+from execkit.table_input import from_frame
+from execkit.tables import Finding
 
 _TIMES = ("ts_ns", "time", "timestamp", "date", "datetime", "open_time")
 _ALIASES = {
