@@ -10,6 +10,8 @@ from execkit.venues.quirks.calls import Budget, Call, Permissions, Support, Verd
 
 EXCHANGES = {
     "binance": "Binance",
+    "binanceusdm": "BinanceUsdm",
+    "bybit": "Bybit",
 }
 
 

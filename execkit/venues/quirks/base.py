@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from execkit.clock import NS_PER_MS
+from execkit.clock import NS_PER_MS, NS_PER_S
 from execkit.domain import ExecutionOrder, Instrument
 from execkit.errors import InvalidInput
 from execkit.venues.quirks.calls import Budget, Call, Permissions, Support
-from execkit.venues.quirks.markets import plain
+from execkit.venues.quirks.markets import Answer, plain
 from execkit.venues.quirks.reading import Reading
 from execkit.words import OrderType, Side, TimeInForce
 
@@ -42,10 +42,15 @@ class Quirks(Reading):
     notes: ClassVar[Mapping[str, str]] = {}  # by feature: what a user should know about it
     budgets: ClassVar[tuple[Budget, ...]] = ()
     weights: ClassVar[Mapping[str, Mapping[str, int]]] = {}  # by ccxt method; "*" for the rest
+    gtd_least_s: ClassVar[int] = 0  # an expiry nearer than that is emulated
+    # kinds of instrument whose stops fire on whichever side the price is not when they arrive: one
+    # that is already through would wait for the way back, so it must not be sent
+    infers_direction: ClassVar[frozenset[str]] = frozenset()
     # own fills over REST: longest time between two ends, rows a page, which end a full page keeps
     fill_window_ns: ClassVar[int | None] = None
     fill_limit: ClassVar[int] = 100
     fill_newest_first: ClassVar[bool] = False
+    fill_kinds: ClassVar[tuple[Mapping[str, object], ...]] = ({},)  # each is asked for by itself
     # streams: methods to keep awaiting, and whether their fills can be booked as they come
     streams: ClassVar[tuple[str, ...]] = ("watch_orders", "watch_my_trades", "watch_balance")
     fills_complete: ClassVar[bool] = True  # False: no fee or no client id; REST is the ledger
@@ -131,10 +136,16 @@ class Quirks(Reading):
                 fix = f"{self.title} {instrument.kind} does not support {feature}"
                 note = self.notes.get(feature)
                 raise InvalidInput(field, getattr(order, field), f"{fix}: {note}" if note else fix)
-            if support is Support.EMULATED:
+            if support is Support.EMULATED or not self.fits(feature, order):
                 emulated.add(feature)
         self._check_combination(order, instrument)
         return frozenset(emulated)
+
+    def fits(self, feature: str, order: ExecutionOrder) -> bool:
+        """Whether what is native in general is so for this order; else it is emulated."""
+        if feature != "GTD" or order.expire_ts_ns is None:
+            return True
+        return order.expire_ts_ns - order.created_ts_ns >= self.gtd_least_s * NS_PER_S
 
     def _check_combination(self, order: ExecutionOrder, instrument: Instrument) -> None:
         if order.order_type not in (OrderType.LIMIT, OrderType.STOP_LIMIT) and (
@@ -177,6 +188,8 @@ class Quirks(Reading):
                 f"{self.title} has no {', '.join(ours)} of its own; use an EmulatedVenue around it"
             )
             raise InvalidInput("venue", self.id, fix)
+        if order.symbol in self.halted:
+            raise InvalidInput("symbol", order.symbol, f"{self.title} has halted this market")
         instrument.check(order.quantity, order.price)
         if order.stop_price is not None and order.stop_price % instrument.tick_size:
             fix = f"is not a multiple of the tick {instrument.tick_size}"
@@ -224,17 +237,39 @@ class Quirks(Reading):
     def exchange_quantity(self, symbol: str, quantity: Decimal) -> str:
         return plain(quantity / self._sizes[symbol])
 
-    def is_trigger(self, order: ExecutionOrder) -> bool:
-        return order.order_type not in (OrderType.MARKET, OrderType.LIMIT)
-
     def id_args(self, order: ExecutionOrder) -> tuple[str | None, dict[str, object]]:
-        """How an existing order is named: (venue id, parameters). Our own id is known before the
-        exchange's, so it goes first."""
+        """How an existing order is named: (venue id, parameters): by the exchange's id once it is
+        known, for client ids can be used again and orders of others may have none."""
+        if order.venue_order_id:
+            return order.venue_order_id, {}
         return None, self.id_param(order)
+
+    def waits(self, order: ExecutionOrder) -> bool:
+        """Whether it is a trigger that has not fired, so kept apart by many an exchange."""
+        resting = order.order_type in (OrderType.MARKET, OrderType.LIMIT)
+        return not resting and order.triggered_ts_ns is None
 
     def cancel_call(self, order: ExecutionOrder) -> Call:
         venue_id, params = self.id_args(order)
         return self.call("cancel_order", venue_id, self.symbol(order.symbol), **params)
+
+    def amend_call(self, order: ExecutionOrder, quantity: Decimal, price: Decimal) -> Call:
+        """Change a resting limit order in place: `quantity` in all, filled part included. The order
+        keeps its ids. `InvalidInput` where the exchange would only cancel and place anew."""
+        instrument = self.instrument_of(order)
+        if self.support("amend", instrument.kind) is not Support.NATIVE:
+            fix = self.notes.get("amend", "cancel the order and send another")
+            raise InvalidInput("order", order.client_order_id, f"{self.title} cannot amend: {fix}")
+        if order.order_type is not OrderType.LIMIT:
+            raise InvalidInput("order_type", order.order_type.value, "only a limit can be amended")
+        if not order.venue_order_id:
+            # several clients would send an empty id beside ours
+            raise InvalidInput("venue_order_id", "", "amend an order that the venue has accepted")
+        instrument.check(quantity, price)
+        venue_id, params = self.id_args(order)
+        text, name = self.exchange_quantity(order.symbol, quantity), self.symbol(order.symbol)
+        args = (venue_id, name, "limit", order.side.value, text, plain(price))
+        return self.call("edit_order", *args, **params)
 
     def cancel_all_calls(self, symbol: str = "") -> Sequence[Call]:
         """Requests that cancel every open order of a symbol, triggers included; of all if none is
@@ -244,16 +279,29 @@ class Quirks(Reading):
 
     def lookups(self, order: ExecutionOrder) -> Sequence[Call]:
         """Where an order may be found, in the order to ask: absent is what is in none of them.
-        An answer is an order, or a list of orders to be searched for its id."""
+        An answer is an order, or a list of orders to be searched for its id (`is_of`)."""
         venue_id, params = self.id_args(order)
         return [self.call("fetch_order", venue_id, self.symbol(order.symbol), **params)]
+
+    def follow(self, row: Answer) -> Call | None:
+        """Where an answer to a look-up only points at the order that does the trading (a trigger
+        that fired), the call for that one, whose answer then counts."""
+        return None
+
+    def is_of(self, row: Answer, order: ExecutionOrder) -> bool:
+        """Whether an order of an answer is `order`."""
+        if order.venue_order_id and self.venue_id(row) == order.venue_order_id:
+            return True
+        wire = self.wire_id(row)
+        return bool(wire) and self.decode_id(wire) == order.client_order_id
 
     def open_calls(self, symbol: str = "") -> Sequence[Call]:
         """Requests that together list all open orders, triggers included."""
         return [self.call("fetch_open_orders", self.symbol(symbol) if symbol else None)]
 
     def fills_call(self, symbol: str, start_ns: int, end_ns: int, venue_order_id: str = "") -> Call:
-        """One page of own fills in [start, end], at most `fill_window_ns` apart; see `paging`."""
+        """One page of own fills in [start, end], at most `fill_window_ns` apart; see `paging`.
+        With an order's id, only its fills, where the exchange can tell them apart."""
         since, until = start_ns // NS_PER_MS, -(-end_ns // NS_PER_MS)
         name = self.symbol(symbol)
         return self.call("fetch_my_trades", name, since, self.fill_limit, until=until)
@@ -262,10 +310,14 @@ class Quirks(Reading):
         calls = [self.call("fetch_balance")]
         return calls + ([self.call("fetch_positions")] if "linear" in self.kinds else [])
 
-    def dead_man_call(self, timeout_s: int) -> Call | None:
-        """Cancel everything unless called again within `timeout_s` (0: disarm); None: no such
-        timer."""
+    def next_page(self, call: Call, rows: Sequence[Answer]) -> Call | None:
+        """The call for what did not fit into the answer to one of `open_calls`; None: no more."""
         return None
+
+    def dead_man_calls(self, timeout_s: int, symbols: Sequence[str] = ()) -> Sequence[Call]:
+        """Cancel open orders unless called again within `timeout_s` (0: disarm); stops go too.
+        Empty: there is no such timer."""
+        return []
 
     def permissions_call(self) -> Call | None:
         """What the key may do; None where the exchange does not tell."""

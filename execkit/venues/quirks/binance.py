@@ -53,11 +53,6 @@ class Binance(Quirks):
     notes = {
         "amend": "its amend is a cancel and a new order, and can half fail",
     }
-    order_types = {
-        # the same words fire in the other direction: not ours, so adopted as of no known type
-        "take_profit": None,
-        "take_profit_limit": None,
-    }
     codes = COMMON_CODES
     words = {
         "duplicate order sent": (_V.EXISTS, "duplicate_id"),

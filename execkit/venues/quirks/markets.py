@@ -33,6 +33,8 @@ class Markets:
         self.instruments: dict[str, Instrument] = {}
         self._names: dict[str, str] = {}  # our symbol -> ccxt's
         self._symbols: dict[str, str] = {}
+        self.halted: set[str] = set()  # known, so that what is held there is seen; not for orders
+        self.market_ids: dict[str, str] = {}  # our symbol -> the exchange's own name
         self._sizes: dict[str, Decimal] = {}  # base units in one unit of the exchange's quantity
 
     def learn(self, client: Any) -> Mapping[str, Instrument]:
@@ -43,6 +45,7 @@ class Markets:
         """
         self.features = client.features or {}
         self.instruments, self._names, self._symbols, self._sizes = {}, {}, {}, {}
+        self.halted.clear()
         clashing: set[str] = set()
         for name, market in (client.markets or {}).items():
             instrument = self.instrument(market)
@@ -54,6 +57,9 @@ class Markets:
             self.instruments[symbol] = instrument
             self._names[symbol], self._symbols[name] = name, symbol
             self._sizes[symbol] = self.unit(market)
+            if market.get("active") is False:
+                self.halted.add(symbol)
+            self.market_ids[symbol] = str(market["id"])
         for symbol in clashing:
             del self.instruments[symbol], self._names[symbol]
         self._symbols = {n: s for n, s in self._symbols.items() if s not in clashing}
@@ -75,7 +81,7 @@ class Markets:
     def instrument(self, market: Answer) -> Instrument | None:
         kind, precision = self.kind_of(market), market.get("precision") or {}
         tick, lot = precision.get("price"), precision.get("amount")
-        if not kind or not tick or not lot or market.get("active") is False:
+        if not kind or not tick or not lot:
             return None
         unit, limits = self.unit(market), market.get("limits") or {}
         least = (limits.get("amount") or {}).get("min")
@@ -107,6 +113,11 @@ class Markets:
     def own_symbol(self, name: str | None) -> str:
         """Our symbol for ccxt's name, "" where the market is not offered here."""
         return self._symbols.get(name or "", "")
+
+    def base_units(self, symbol: str) -> Decimal:
+        """How many base units one unit of the exchange's quantity is."""
+        self.symbol(symbol)
+        return self._sizes[symbol]
 
     def encode_id(self, client_order_id: str) -> str:
         """The client id as it goes over the wire; `InvalidInput` if the exchange would not take it.

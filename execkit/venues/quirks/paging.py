@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from execkit.clock import NS_PER_MS
@@ -26,7 +27,8 @@ async def every_fill(
         end = until_ns
         if quirks.fill_window_ns is not None and not venue_order_id:
             end = min(until_ns, start + quirks.fill_window_ns)
-        await _window(quirks, ask, (symbol, start, end, venue_order_id), found)
+        for extra in quirks.fill_kinds:
+            await _window(quirks, ask, (symbol, start, end, venue_order_id), extra, found)
         if end >= until_ns:
             break
         start = end
@@ -38,11 +40,13 @@ async def _window(
     quirks: Quirks,
     ask: Ask,
     wanted: tuple[str, int, int, str],
+    extra: Mapping[str, object],
     found: dict[tuple[str, str], Answer],
 ) -> None:
     symbol, start, end, venue_order_id = wanted
     while True:
-        rows = await ask(quirks.fills_call(symbol, start, end, venue_order_id))
+        call = quirks.fills_call(symbol, start, end, venue_order_id)
+        rows = await ask(replace(call, params={**call.params, **extra}))
         before = len(found)
         for row in rows:
             found.setdefault((str(row.get("symbol")), quirks.fill_id(row)), row)

@@ -22,6 +22,11 @@ from execkit.words import ZERO, ExecutionMode, ExecutionStatus, Liquidity, Order
 
 _S = ExecutionStatus
 _ENDED = {"canceled": _S.CANCELED, "expired": _S.EXPIRED, "rejected": _S.REJECTED}
+_TOLD = {
+    _S.CANCELED: UpdateKind.CANCELED,
+    _S.EXPIRED: UpdateKind.EXPIRED,
+    _S.REJECTED: UpdateKind.REJECTED,
+}
 _TYPES = {
     "market": OrderType.MARKET,
     "limit": OrderType.LIMIT,
@@ -41,7 +46,7 @@ _CODE = re.compile(
 
 
 class Reading(Markets):
-    order_types: ClassVar[Mapping[str, OrderType | None]] = {}  # words beyond the usual
+    order_types: ClassVar[Mapping[str, OrderType | None]] = {}  # words beyond the usual; None: no
     codes: ClassVar[Mapping[str, tuple[Verdict, str]]] = {}  # venue code -> verdict, reason
     words: ClassVar[Mapping[str, tuple[Verdict, str]]] = {}  # part of a message -> the same
 
@@ -59,12 +64,10 @@ class Reading(Markets):
         if not venue_id or side not in ("buy", "sell") or quantity is None:
             raise RetryLater(f"{self.title} told of an order without id, side or quantity")
         unit = self._sizes[symbol]
-        filled = _exact(row.get("filled"))
-        stop = _exact(row.get("triggerPrice")) or _exact(row.get("stopLossPrice"))
+        filled = exact(row.get("filled"))
+        stop = self.stop_of(row)
         kind = self.order_type_of(row, stop)
-        price = (
-            _exact(row.get("price")) if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT) else None
-        )
+        price = exact(row.get("price")) if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT) else None
         return VenueOrder(
             venue_order_id=venue_id,
             client_order_id=self.decode_id(self.wire_id(row)),
@@ -84,9 +87,12 @@ class Reading(Markets):
     def venue_id(self, row: Answer) -> str:
         return str(row.get("id") or "")
 
+    def stop_of(self, row: Answer) -> Decimal | None:
+        return exact(row.get("triggerPrice")) or None
+
     def quantity_of(self, row: Answer) -> Decimal | None:
         """Ordered, in the exchange's units."""
-        return _exact(row.get("amount")) or None
+        return exact(row.get("amount")) or None
 
     def status_of(self, row: Answer, quantity: Decimal, filled: Decimal | None) -> ExecutionStatus:
         """UNKNOWN for a word that is not known, and for a word that its numbers contradict."""
@@ -103,11 +109,25 @@ class Reading(Markets):
         return _S.PARTIALLY_FILLED if filled else _S.OPEN
 
     def order_type_of(self, row: Answer, stop: Decimal | None) -> OrderType | None:
+        target = exact(row.get("takeProfitPrice"))
+        if stop and target == stop:
+            return None  # a trigger that fires in the other direction is none of ours
         word = str(row.get("type") or "").lower()
         if word in self.order_types:
             return self.order_types[word]
         kind = _TYPES.get(word)
         return _TRIGGERED.get(kind, kind) if stop and kind else kind
+
+    def update_kind(self, row: Answer, order: VenueOrder) -> UpdateKind | None:
+        """What a streamed order tells, beside its fills; None: nothing but those, or nothing that
+        we know."""
+        if order.status in (_S.OPEN, _S.PARTIALLY_FILLED):
+            return UpdateKind.TRIGGERED if self.was_triggered(row) else UpdateKind.ACCEPTED
+        return _TOLD.get(order.status)
+
+    def was_triggered(self, row: Answer) -> bool:
+        """Whether a streamed order says that its trigger has just fired."""
+        return False
 
     def end_reason(self, row: Answer) -> str:
         """Why an order ended, in the exchange's word; "" where it does not say."""
@@ -124,7 +144,7 @@ class Reading(Markets):
         """An own fill; None where its market is not offered here, or where it carries no quantity
         (some streams tell of an order and of a fill in one shape)."""
         symbol = self.own_symbol(row.get("symbol"))
-        quantity, price = _exact(row.get("amount")), _exact(row.get("price"))
+        quantity, price = exact(row.get("amount")), exact(row.get("price"))
         if not symbol or not quantity or not price:
             return None
         fee, currency = self.fee_of(row)
@@ -170,7 +190,7 @@ class Reading(Markets):
     def fee_of(self, row: Answer) -> tuple[Decimal, str]:
         """(fee, currency), positive as paid; (0, "") where the row tells none."""
         fee = row.get("fee") or {}
-        cost, currency = _exact(fee.get("cost")), fee.get("currency")
+        cost, currency = exact(fee.get("cost")), fee.get("currency")
         return (cost, str(currency)) if cost is not None and currency else (ZERO, "")
 
     def liquidity_of(self, row: Answer) -> Liquidity:
@@ -191,7 +211,7 @@ class Reading(Markets):
                 continue
             for into, key in ((balances, "total"), (free, "free")):
                 for currency, value in (answer.get(key) or {}).items():
-                    if (number := _exact(value)) is not None:
+                    if (number := exact(value)) is not None:
                         into[currency] = into.get(currency, ZERO) + number
         return Holdings(
             balances={c: q for c, q in balances.items() if q},
@@ -201,7 +221,7 @@ class Reading(Markets):
         )
 
     def _add_position(self, row: Answer, positions: dict[str, Decimal]) -> None:
-        symbol, size = self.own_symbol(row.get("symbol")), _exact(row.get("contracts"))
+        symbol, size = self.own_symbol(row.get("symbol")), exact(row.get("contracts"))
         if not symbol or not size:
             return
         if row.get("side") not in ("long", "short"):
@@ -241,7 +261,7 @@ def reject_text(message: str) -> str:
     return (text or message)[:120]
 
 
-def _exact(value: object) -> Decimal | None:
+def exact(value: object) -> Decimal | None:
     """A finite number of an answer; None for none. Text is taken too: ccxt keeps some as text."""
     if value is None or value == "" or isinstance(value, bool):
         return None
