@@ -1,0 +1,45 @@
+"""Binance spot: the exchange's words as its codes, and ws-api methods as REST endpoints."""
+
+from __future__ import annotations
+
+CODES: dict[str, tuple[int, int, str]] = {
+    "insufficient_balance": (400, -2010, "Account has insufficient balance for requested action."),
+    "min_notional": (400, -1013, "Filter failure: NOTIONAL"),
+    "lot_size": (400, -1013, "Filter failure: LOT_SIZE"),
+    "tick_size": (400, -1013, "Filter failure: PRICE_FILTER"),
+    "price_band": (400, -1013, "Filter failure: PERCENT_PRICE_BY_SIDE"),
+    "max_orders": (400, -1013, "Filter failure: MAX_NUM_ORDERS"),
+    "post_only": (400, -2010, "Order would immediately match and take."),
+    "would_trigger": (400, -2010, "Stop price would trigger immediately."),
+    "duplicate_id": (400, -2010, "Duplicate order sent."),
+    "unknown_symbol": (400, -1121, "Invalid symbol."),
+    "unknown_order": (400, -2013, "Order does not exist."),
+    "closed_order": (400, -2011, "Unknown order sent."),
+    "halted": (400, -1013, "Market is closed."),
+    "unsupported": (400, -1116, "Invalid orderType."),
+    "bad_request": (400, -1102, ""),
+    "bad_timestamp": (400, -1021, "Timestamp for this request is outside of the recvWindow."),
+    "bad_signature": (400, -1022, "Signature for this request is not valid."),
+    "bad_key": (401, -2015, "Invalid API-key, IP, or permissions for action."),
+    "no_permission": (401, -2015, "Invalid API-key, IP, or permissions for action."),
+    "rate_limited": (429, -1003, "Too much request weight used; please use WebSocket Streams."),
+    "too_many_orders": (429, -1015, "Too many new orders; current limit is 50 per TEN_SECONDS."),
+    "banned": (418, -1003, "Way too much request weight used; IP banned."),
+    "maintenance": (503, -1016, "This service is no longer available."),
+    "unavailable": (404, -1000, ""),
+}
+CALLS = {
+    "order.place": ("POST", "/api/v3/order"),
+    "order.cancel": ("DELETE", "/api/v3/order"),
+    "order.status": ("GET", "/api/v3/order"),
+    "order.cancelReplace": ("POST", "/api/v3/order/cancelReplace"),
+    "openOrders.status": ("GET", "/api/v3/openOrders"),
+    "openOrders.cancelAll": ("DELETE", "/api/v3/openOrders"),
+    "allOrders": ("GET", "/api/v3/allOrders"),
+    "myTrades": ("GET", "/api/v3/myTrades"),
+    "account.status": ("GET", "/api/v3/account"),
+    "time": ("GET", "/api/v3/time"),
+    "ping": ("GET", "/api/v3/ping"),
+    "exchangeInfo": ("GET", "/api/v3/exchangeInfo"),
+    "depth": ("GET", "/api/v3/depth"),
+}
