@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -80,6 +81,26 @@ def select(
         bar_interval_ns={s: n for s, n in market.bar_interval_ns.items() if s in names},
         notes=tuple(n for n in market.notes if n.symbol in names),
     )
+
+
+def as_received(market: MarketData) -> MarketData:
+    """See `MarketData.as_received`. Raises `InvalidData` for rows that nobody noted the receipt
+    of. Bars and funding, whose times are not those of a message, are as they were."""
+    moved: dict[str, Any] = {}
+    for kind, table in market.tables.items():
+        if kind not in SEQUENCED:
+            continue
+        local = table.get("local_ts_ns", np.full(len(table), -1))
+        if (local < 0).any():
+            raise InvalidData(
+                f"{int((local < 0).sum()):,} {kind} have no local_ts_ns: when they were received "
+                "is not known, so use the market as it is, by the venue's clock"
+            )
+        columns = {**table.columns, "ts_ns": local}
+        symbol = columns.pop("symbol"), list(table.symbols)
+        venue = columns.pop("venue"), list(table.venues)
+        moved[kind], _ = build(kind, columns, symbol=symbol, venue=venue)
+    return replace(market, **moved)
 
 
 def bars_from_prints(market: MarketData, step: int) -> MarketData:

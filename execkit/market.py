@@ -303,6 +303,12 @@ class MarketData:
         names = self.symbols if wanted is None else tuple(self._known(s) for s in wanted)
         return select(self, names, start_ns, end_ns)
 
+    def as_received(self) -> MarketData:
+        """The same market by our clock: `local_ts_ns` as ``ts_ns``, as a live paper desk saw it."""
+        from execkit.combine import as_received
+
+        return as_received(self)
+
     def to_bars(self, interval: str | int) -> MarketData:
         """Bars of the prints of every symbol, starting at multiples of `interval` since 1970 UTC.
 

@@ -98,8 +98,13 @@ def files_in(path: Path) -> list[Path]:
     """The file itself, or the files of a folder that may hold data, sorted."""
     if path.is_file():
         return [path]
-    found = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+    found = sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path)))
     return [p for p in found if p.suffix.lower() not in SIDECARS]
+
+
+def _hidden(path: Path) -> bool:
+    """Whether a name on the way begins with a dot: a file that is still being written is there."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def pick(market: MarketData, symbol: str | None) -> MarketData:

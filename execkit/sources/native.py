@@ -19,9 +19,11 @@ from execkit.domain import Instrument
 from execkit.errors import InvalidData, InvalidInput
 from execkit.market import MarketData
 from execkit.sources.base import guarded, pick
-from execkit.tables import Finding, Table, build
+from execkit.tables import Finding, Table, build, join
 
 MANIFEST = "manifest.json"
+OPENING = "opening.parquet"
+"""In a part of a recording: the books as they stood when it began."""
 VERSION = 1
 
 
@@ -83,7 +85,7 @@ def _write_tables(parts: Iterable[MarketData], fresh: Path) -> None:
         for number, market in enumerate(parts):
             for kind, table in market.tables.items():
                 _check_continues(kind, table, ends, number)
-                rows = _to_arrow(table)
+                rows = to_arrow(table)
                 if kind not in writers:
                     path = fresh / f"{kind}.parquet"
                     writers[kind] = pq.ParquetWriter(path, rows.schema, compression="zstd")
@@ -181,11 +183,14 @@ class Native:
         return path.name == MANIFEST or (path.parent / MANIFEST).is_file()
 
     def read(self, paths: tuple[Path, ...], symbol: str | None = None) -> MarketData:
-        parts = [_read(folder) for folder in sorted({path.parent for path in paths})]
+        folders = sorted({path.parent for path in paths})
+        first = {folder.parent: folder for folder in reversed(folders)}
+        parts = [_read(f, opened=first[f.parent] == f) for f in folders]
         return pick(parts[0].combine(*parts[1:]), symbol)
 
 
-def _read(folder: Path) -> MarketData:
+def _read(folder: Path, *, opened: bool) -> MarketData:
+    """opened : whether no part goes before, so that the books have to be those of its opening."""
     manifest = Manifest.read(folder)
     tables: dict[str, Any] = {}
     for kind, rows in manifest.rows.items():
@@ -196,6 +201,9 @@ def _read(folder: Path) -> MarketData:
         if len(table) != rows:
             raise InvalidData(f"{part} has {len(table)} rows, the manifest says {rows}")
         tables[kind] = from_arrow(kind, table)
+    if opened and (folder / OPENING).is_file():
+        books = from_arrow("depth", guarded(folder / OPENING, pq.read_table, folder / OPENING))
+        tables["depth"] = join([books, tables["depth"]] if "depth" in tables else [books])
     return MarketData(
         **tables,
         instruments=manifest.instruments,
@@ -221,7 +229,8 @@ def _manifest(market: MarketData) -> dict[str, object]:
     }
 
 
-def _to_arrow(table: Table) -> pa.Table:
+def to_arrow(table: Table) -> pa.Table:
+    """The rows as they are kept in a file."""
     columns = {}
     for name, values in table.columns.items():
         if name in ("symbol", "venue"):

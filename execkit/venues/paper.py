@@ -57,19 +57,31 @@ class PaperVenue:
         fidelity: str | Mapping[str, str] = "auto",
         initial_positions: Mapping[str, Decimal] | None = None,
     ) -> None:
-        self.name = name
         self.market = market
+        self._now_ns = min(market.span(s)[0] for s in market.symbols)
+        self._fidelity = fidelity
+        self._assume(name, fill, fee, latency, seed, initial_positions)
+
+    def _assume(
+        self,
+        name: str,
+        fill: str | FillModel,
+        fee: FeeLike | None,
+        latency: LatencyLike | None,
+        seed: int,
+        initial_positions: Mapping[str, Decimal] | None,
+    ) -> None:
+        """Set what does not depend on where the market comes from."""
+        self.name = name
         self.fill = fill_model(fill)
         self.fee: FeeLike = fee or FeeModel()
         self.latency: LatencyLike = latency or LatencyModel()
         self.seed = seed
-        self._fidelity = fidelity
         self._start = dict(initial_positions or {})
         self._books: dict[str, PaperBook] = {}
         self._orders: list[ExecutionOrder] = []
         self._row_of: dict[str, int] = {}
         self._group_of: dict[str, str] = {}  # the symbol of each OCO group
-        self._now_ns = min(market.span(s)[0] for s in market.symbols)
         self._listener: Listener | None = None
         self._fill_times: list[int] = []
         self._volumes = [0.0]  # traded before each fill, and in all
@@ -103,7 +115,7 @@ class PaperVenue:
         if order.client_order_id in self._row_of:
             raise InvalidInput("client_order_id", order.client_order_id, "was sent before")
         book = self._book(order.symbol)
-        sent = max(self._now_ns, order.sent_ts_ns or order.created_ts_ns)
+        sent = self._sent_ns(order)
         book.check(order, sent)
         if self._group_of.get(order.oco_group, order.symbol) != order.symbol:
             fix = f"is a group of {self._group_of[order.oco_group]}; use one group a symbol"
@@ -116,7 +128,7 @@ class PaperVenue:
         self._row_of[order.client_order_id] = row
         if delay < 0:
             raise RetryLater(f"{self.name} did not take {order.client_order_id}: overloaded")
-        book.add(row, order, sent + delay)
+        book.add(row, order, max(sent + delay, self._now_ns))
 
     async def cancel(self, order: ExecutionOrder) -> None:
         """Ask for a cancel; it arrives after the cancel latency, never before the order."""
@@ -180,6 +192,9 @@ class PaperVenue:
         return reached
 
     # ------------------------------------------------------------------ parts
+
+    def _sent_ns(self, order: ExecutionOrder) -> int:
+        return max(self._now_ns, order.sent_ts_ns or order.created_ts_ns)
 
     def _delay(self, leg: Leg, row: int, ts_ns: int) -> int:
         model = self.latency

@@ -14,7 +14,7 @@ from execkit.market import MarketData
 from execkit.matching import loop
 from execkit.matching import state as st
 from execkit.matching.reference_price import reference_prices
-from execkit.matching.tape import build_tape
+from execkit.matching.tape import SymbolTape, build_tape
 from execkit.models.fill import FillModel
 from execkit.order_table import SIDES, TIFS, TYPES
 from execkit.simulator import model_arrays
@@ -42,19 +42,24 @@ class PaperBook:
         fidelity: str,
         position: Decimal | None = None,
     ) -> None:
-        self._market = build_tape(market, symbol, fidelity)
-        self._reference = reference_prices(self._market)
-        self.instrument = self._market.instrument
-        flags, floats = model_arrays(model, self._market)
+        tape = build_tape(market, symbol, fidelity)
+        self._reference = reference_prices(tape)
+        self._begin(tape, model, position)
+
+    def _begin(self, market: SymbolTape, model: FillModel, position: Decimal | None) -> None:
+        """Set up an empty book and no orders at the start of a tape."""
+        self._market, self._tape = market, market.tape
+        self.instrument = market.instrument
+        flags, floats = model_arrays(model, market)
         self._core = st.new_core(
-            flags, floats, orders=_ROOM, groups=_ROOM, levels=self._market.levels, log=4 * _ROOM
+            flags, floats, orders=_ROOM, groups=_ROOM, levels=market.levels, log=4 * _ROOM
         )
         self._rows: list[int] = []  # the venue's row of each of our orders
         self._own_of: dict[int, int] = {}
         self._groups: dict[str, int] = {}
         self._saved: list[tuple[str, Any, np.ndarray]] = []
-        self._ts = self._market.tape.ts
-        self._on_bars = self._market.fidelity == "bars"
+        self._ts = self._tape.ts
+        self._on_bars = market.fidelity == "bars"
         self._price_decimals = self.instrument.price_decimals
         self._quantity_decimals = self.instrument.quantity_decimals
         self._cursor = self._was_at = 0  # tape events that have run, or would have
@@ -118,7 +123,7 @@ class PaperBook:
         if not self.busy:
             self._skip(until_ns)
             return None
-        self._core, _ = loop.run(self._core, self._market.tape, until_ns, stop=stop)
+        self._core, _ = loop.run(self._core, self._tape, until_ns, stop=stop)
         self._cursor = max(self._cursor, int(self._core.s[st.AT_TAPE]))
         n = int(self._core.s[st.N_LOG])
         return int(self._core.log[st.L_TS, n - 1]) if stop and n else None
@@ -191,7 +196,7 @@ class PaperBook:
         order that arrives now takes that open and cannot be measured against it."""
         at_tape = self._cursor
         if self._on_bars and at_tape:
-            opens = self._market.tape.kind[at_tape - 1] == st.OPEN
+            opens = self._tape.kind[at_tape - 1] == st.OPEN
             at_tape -= bool(opens and self._ts[at_tape - 1] == now_ns)
         if at_tape != self._quote[0]:
             at = at_tape - 1  # on bars the reference has a row for each event of the tape
@@ -220,6 +225,10 @@ class PaperBook:
 
     # ------------------------------------------------------------------ parts
 
+    def _beyond(self, ts_ns: int) -> bool:
+        """What would happen after the end of the data is not known to have happened."""
+        return bool(ts_ns > self._ts[-1])
+
     @staticmethod
     def _units(value: Decimal | None, decimals: int) -> int:
         return 0 if value is None else int(value.scaleb(decimals))
@@ -242,10 +251,9 @@ class PaperBook:
             self._core = st.grow(self._core, **dict.fromkeys(names, 2 * have))
 
     def _own_event(self, ts: int, kind: int, own: int) -> None:
-        """Insert into the sorted own events that have not run yet. What would happen after the end
-        of the data is not known to have happened."""
+        """Insert into the sorted own events that have not run yet."""
         core = self._core
-        if ts > self._market.tape.ts[-1]:
+        if self._beyond(ts):
             return
         n, at = int(core.s[st.N_OWN]), int(core.s[st.AT_OWN])
         if n == core.own.shape[1]:

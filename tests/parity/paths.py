@@ -189,7 +189,7 @@ def through_venue(frame: pd.DataFrame, market: MarketData, setup: Setup) -> Told
             orders[row].cancel_ts_ns = ts
         asyncio.run((venue.cancel if what else venue.submit)(orders[row]))
     _move(venue, END)
-    return _told_by_updates(orders, updates)
+    return told_by_updates(orders, updates)
 
 
 def _move(venue: PaperVenue, until_ns: int) -> None:
@@ -197,7 +197,7 @@ def _move(venue: PaperVenue, until_ns: int) -> None:
         pass
 
 
-def _told_by_updates(orders: list[ExecutionOrder], updates: list[VenueUpdate]) -> Told:
+def told_by_updates(orders: list[ExecutionOrder], updates: list[VenueUpdate]) -> Told:
     fills: list[tuple[int, FillRow]] = []
     rows = {order.client_order_id: OrderRow("intent", "", 0.0, None, None) for order in orders}
     left = {order.client_order_id: order.quantity for order in orders}
