@@ -3,52 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
+import ccxt.pro as ccxt_pro
 import pytest
 
 from execkit.rehearsal import Rehearsal
-
-ccxt_pro: Any = pytest.importorskip("ccxt.pro")
-Do = Callable[[Any, Rehearsal], Awaitable[None]]
-PATIENCE_S = 20.0
-BTC = "BTC/USDT"
-
-
-@asynccontextmanager
-async def client_of(r: Rehearsal, **options: Any) -> AsyncIterator[Any]:
-    """A ccxt.pro client with ccxt's own URLs, led to the rehearsal by its route."""
-    known = {"fetchCurrencies": False, "fetchMargins": False, "fetchMarkets": {"types": ["spot"]}}
-    client = ccxt_pro.binance(
-        {
-            "apiKey": r.credentials["key"],
-            "secret": r.credentials["secret"],
-            "number": Decimal,
-            "enableRateLimit": False,
-            "options": known | options,
-        }
-    )
-    r.route.attach(client)
-    try:
-        await client.load_markets()
-        yield client
-    finally:
-        await client.close()
-
-
-def rehearsed(do: Do, **settings: Any) -> None:
-    async def run() -> None:
-        async with Rehearsal("binance", **settings) as r, client_of(r) as client:
-            await do(client, r)
-
-    asyncio.run(asyncio.wait_for(run(), PATIENCE_S * 3))
-
-
-async def soon(awaited: Awaitable[Any]) -> Any:
-    return await asyncio.wait_for(awaited, PATIENCE_S)
+from tests.helpers.rehearsed import BTC, rehearsed, soon, subscribed
 
 
 def test_an_order_is_booked_found_and_canceled() -> None:
@@ -103,12 +65,6 @@ def test_the_user_stream_tells_orders_fills_and_balances() -> None:
         assert own["takerOrMaker"] == "maker"
 
     rehearsed(do)
-
-
-async def subscribed(r: Rehearsal) -> None:
-    """Wait until the user stream is there: the server knows when."""
-    while not any(s.key for s in r.wire.sockets):  # type: ignore[union-attr]
-        await asyncio.sleep(0.01)
 
 
 def test_orders_by_socket_are_orders_too() -> None:

@@ -79,6 +79,9 @@ class Account:
     orders: dict[int, BookedOrder] = field(default_factory=dict)
     fills: list[BookedFill] = field(default_factory=list)
     positions: dict[str, Holding] = field(default_factory=dict)
+    live: dict[int, BookedOrder] = field(default_factory=dict)  # the open ones of `orders`
+    named: dict[str, list[BookedOrder]] = field(default_factory=dict)  # by client id, in order
+    fills_of: dict[int, list[BookedFill]] = field(default_factory=dict)  # by order id
     hedge_mode: bool = False
     settings: dict[str, Any] = field(default_factory=dict)  # what a dialect keeps for the account
 
@@ -105,7 +108,18 @@ class Account:
             order.locked = much
 
     def open_orders(self, symbol: str = "") -> list[BookedOrder]:
-        return [o for o in self.orders.values() if o.is_open and symbol in ("", o.symbol)]
+        return [o for o in self.live.values() if symbol in ("", o.symbol)]
+
+    def book(self, order: BookedOrder) -> None:
+        self.orders[order.order_id] = self.live[order.order_id] = order
+        self.named.setdefault(order.client_order_id, []).append(order)
+
+    def strike(self, order: BookedOrder) -> None:
+        """As if the order had never been booked."""
+        self.relock(order, ZERO)
+        del self.orders[order.order_id]
+        self.live.pop(order.order_id, None)
+        self.named[order.client_order_id].remove(order)
 
     def holding(self, instrument: Instrument) -> Holding:
         found = self.positions.get(instrument.symbol)

@@ -179,6 +179,7 @@ class Books:
             hidden_until_ns=hidden_until_ns,
         )
         account.fills.append(made)
+        account.fills_of.setdefault(order.order_id, []).append(made)
         self._take_in(account, order, made)
         self._tell_fill(order, made, tuple(sorted(assets)), kind)
         return made
@@ -191,7 +192,9 @@ class Books:
         if order.is_open:
             partly = ExecutionStatus.PARTIALLY_FILLED
             order.status = ExecutionStatus.FILLED if whole else partly
-            account.relock(order, self.to_lock(account, order) if order.is_open else ZERO)
+            account.relock(order, ZERO if whole else self.to_lock(account, order))
+            if whole:
+                account.live.pop(order.order_id, None)
         elif whole:  # a fill that was under way when the order ended
             order.status = ExecutionStatus.FILLED
 

@@ -176,7 +176,7 @@ class Exchange(Floor):
             triggered=True,
             origin=kind,
         )
-        self.account(account).orders[order.order_id] = order
+        self.account(account).book(order)
         self.tell_order(order, "new", now_ns)
         made = self.settle(order, much, Decimal(at or 0), is_maker=False, ts_ns=now_ns, kind=kind)
         self._tell_kernel(account, symbol)

@@ -120,12 +120,11 @@ class Floor(Books):
             origin=origin,
         )
         self._reserve(held, order)
-        held.orders[order.order_id] = order
+        held.book(order)
         try:
             self._submit(held, order, quantity)
         except Rejected:
-            held.relock(order, ZERO)
-            del held.orders[order.order_id]
+            held.strike(order)
             raise
         if order.is_open:
             held.relock(order, self.to_lock(held, order))
@@ -199,8 +198,8 @@ class Floor(Books):
 
     def named(self, account: str, client_order_id: str, symbol: str = "") -> BookedOrder:
         """The newest order of a client id. Raises `Rejected` (unknown_order)."""
-        for order in reversed(self.account(account).orders.values()):
-            if order.client_order_id == client_order_id and symbol in ("", order.symbol):
+        for order in reversed(self.account(account).named.get(client_order_id, ())):
+            if symbol in ("", order.symbol):
                 return order
         raise Rejected("unknown_order", f"no order of the client id {client_order_id}")
 
@@ -214,6 +213,7 @@ class Floor(Books):
         """Close an order in the books and tell its account."""
         held = self.account(order.account)
         order.status, order.reason = status, reason
+        held.live.pop(order.order_id, None)
         had = order.locked
         held.relock(order, ZERO)
         now_ns = self.now_ns()
@@ -224,10 +224,8 @@ class Floor(Books):
     def _check_id(self, held: Account, client_order_id: str) -> None:
         if not client_order_id or self.id_rule == "none":
             return
-        for order in reversed(held.orders.values()):
-            if order.client_order_id == client_order_id and (
-                order.is_open or self.id_rule == "always"
-            ):
+        for order in held.named.get(client_order_id, ()):
+            if order.is_open or self.id_rule == "always":
                 raise Rejected("duplicate_id", f"{client_order_id} is order {order.order_id}")
 
     def _quantity(self, asked: NewOrder) -> Decimal:

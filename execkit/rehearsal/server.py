@@ -8,10 +8,12 @@ import secrets
 from collections.abc import Mapping
 from decimal import Decimal
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from execkit.errors import InvalidInput
 from execkit.market import MarketData
 from execkit.rehearsal.accounts import ApiKey
+from execkit.rehearsal.admin import Admin
 from execkit.rehearsal.clock import VenueClock
 from execkit.rehearsal.dialects import dialect
 from execkit.rehearsal.exchange import Exchange
@@ -44,7 +46,8 @@ class Rehearsal:
     Attributes
     ----------
     exchange : the `Exchange`, with everything that can be done to it. faults : what goes wrong on
-    the wire. clock : venue time. route, credentials : what a client needs.
+    the wire. clock : venue time. route, credentials : what a client needs. admin_url : all over
+    HTTP, for other processes (see `rehearsal.admin`); most wants `admin_token`.
 
     It listens on loopback only, and nothing here reaches a real exchange.
     """
@@ -60,6 +63,7 @@ class Rehearsal:
         fill: str = "queue",
         seed: int = 0,
         port: int = 0,
+        admin_port: int = 0,
     ) -> None:
         self.name = exchange
         kind = dialect(exchange)
@@ -78,8 +82,10 @@ class Rehearsal:
                 created_ns=self.clock.start_ns,
             )
         )
-        self._port = port
-        self._runners: list[web.ServerRunner] = []
+        self.admin_token = secrets.token_urlsafe(16)
+        self._port, self._admin_port = port, admin_port
+        self._runner: web.ServerRunner | None = None
+        self._admin: web.ServerRunner | None = None
         self._ticker: asyncio.Task[None] | None = None
         self.wire: Wire | None = None
         self.ca_pem, self._tls = make_certificates(kind.hosts)
@@ -100,8 +106,14 @@ class Rehearsal:
 
     async def start(self) -> None:
         """Listen. Ports that were 0 are chosen now."""
+        from aiohttp import web
+
         self.wire = Wire(self.dialect, self.faults)
         await self.listen()
+        self._admin = web.ServerRunner(web.Server(Admin(self).handle, access_log=None))  # type: ignore[arg-type]
+        await self._admin.setup()
+        await web.TCPSite(self._admin, _LOOPBACK, self._admin_port).start()
+        self._admin_port = self._admin.addresses[0][1]
         if not self.clock.by_hand:
             self._ticker = asyncio.create_task(self._tick())
 
@@ -110,23 +122,23 @@ class Rehearsal:
         from aiohttp import web
 
         assert self.wire is not None  # started
+        if self._runner is not None:
+            return
         runner = web.ServerRunner(web.Server(self.wire.handle, access_log=None))  # type: ignore[arg-type]
         await runner.setup()
         site = web.TCPSite(runner, _LOOPBACK, self._port, ssl_context=self._tls)
         await site.start()
         self._port = runner.addresses[0][1]
-        self._runners = [runner]
+        self._runner = runner
 
     async def hang_up(self) -> None:
         """Cut every connection and refuse new ones, as a server that is down."""
-        for socket in list(self.wire.sockets) if self.wire else []:
-            socket.reset()
-        for runner in self._runners:
-            for server in [runner.server]:
-                if server is not None:
-                    await server.shutdown(0.1)
+        runner, self._runner = self._runner, None
+        self.sockets("reset")
+        if runner is not None:
+            if runner.server is not None:
+                await runner.server.shutdown(0.1)
             await runner.cleanup()
-        self._runners = []
 
     async def close(self) -> None:
         """Stop listening and end every connection."""
@@ -137,13 +149,44 @@ class Rehearsal:
         if self.wire is not None:
             await self.wire.close()
         await self.hang_up()
+        if self._admin is not None:
+            await self._admin.cleanup()
 
     async def _tick(self) -> None:
         while True:
             self.exchange.run()
             await asyncio.sleep(_TICK_S)
 
+    def sockets(self, verb: str, code: int = 1001, private: bool | None = None) -> int:
+        """close (with `code`; 1006 just ends), reset (RST) or half_open (silent, pongs too) every
+        WebSocket; only those that are signed in, or not, if `private` is given. How many."""
+        if verb not in ("close", "reset", "half_open"):
+            raise InvalidInput("verb", verb, "use one of: close, reset, half_open")
+        found = [
+            socket
+            for socket in (list(self.wire.sockets) if self.wire else [])
+            if private in (None, socket.key is not None)
+        ]
+        for socket in found:
+            if verb == "close":
+                socket.close(code)
+            elif verb == "reset":
+                socket.reset()
+            else:
+                socket.half_open = True
+        return len(found)
+
     # ------------------------------------------------------------------ reaching it
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://{_LOOPBACK}:{self._admin_port}"
+
+    def info(self) -> dict[str, Any]:
+        """What a client in another process needs: `Route.of(info)`, and the keys."""
+        route = self.route
+        hosts = {host: list(to) for host, to in route.hosts.items()}
+        return {"exchange": self.name, "hosts": hosts, "ca_pem": route.ca_pem, **self.credentials}
 
     @property
     def port(self) -> int:

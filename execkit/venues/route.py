@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from execkit.errors import InvalidInput
@@ -20,12 +21,17 @@ if TYPE_CHECKING:
 class Route:
     """Each host that may be reached, and the (address, port) that stands in for it.
 
-    ca_pem : the certificate authority (PEM text) that vouches for those hosts; no other is
-    believed. A host that is not listed cannot be reached: its name is not resolved.
+    ca_pem, ca_file : the certificate authority that vouches for those hosts, as PEM text or as a
+    file; no other is believed. The name of a host that is not listed is not resolved.
     """
 
     hosts: Mapping[str, tuple[str, int]]
-    ca_pem: str
+    ca_pem: str = ""
+    ca_file: str | Path = ""
+
+    def __post_init__(self) -> None:
+        if not self.ca_pem and not self.ca_file:
+            raise InvalidInput("ca_pem", "", "give the certificates that the hosts are known by")
 
     @classmethod
     def of(cls, info: Mapping[str, Any]) -> Route:
@@ -40,7 +46,8 @@ class Route:
     def ssl_context(self) -> ssl.SSLContext:
         """Verifies certificates and host names, against this authority alone."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(cadata=self.ca_pem)
+        file = str(self.ca_file) if self.ca_file else None
+        context.load_verify_locations(cafile=file, cadata=self.ca_pem or None)
         return context
 
     def resolver(self) -> AbstractResolver:

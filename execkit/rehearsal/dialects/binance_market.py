@@ -169,7 +169,7 @@ class BinanceMarket(Dialect):
                 continue
             frame = self.market_frame(stream, event, socket)
             if frame is not None:
-                socket.send(frame, topic=stream.partition("@")[0], event=event)
+                socket.send(frame, topic=event.kind.value, event=event)
 
     def market_frame(self, stream: str, event: Event, socket: Socket) -> dict[str, Any] | None:
         """What one stream says of a market event, None for nothing."""

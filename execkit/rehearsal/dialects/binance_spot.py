@@ -88,9 +88,7 @@ class BinanceSpot(BinanceMarket):
         kind = rows.type_of(order)
         usual = "FULL" if kind in ("MARKET", "LIMIT") else "ACK"
         detail = request.text("newOrderRespType", default=usual)
-        fills = [
-            fill for fill in self.exchange.fills(request.account) if fill.order_id == order.order_id
-        ]
+        fills = self.exchange.account(request.account).fills_of.get(order.order_id, [])
         return rows.placed_row(order, fills, detail)
 
     def asked(self, request: Request) -> NewOrder:
@@ -324,9 +322,8 @@ class BinanceSpot(BinanceMarket):
             frame = self.user_frame(event)
             if frame is not None:
                 number = socket.topics.get("user", 0)
-                topic = "fill" if event.kind is EventKind.FILL else event.kind.value
                 message = {"subscriptionId": number, "event": frame}
-                socket.send(message, topic=topic, event=event)
+                socket.send(message, topic=event.kind.value, event=event)
 
     def user_frame(self, event: Event) -> dict[str, Any] | None:
         """What the user stream says of an event, None for what it does not tell."""
