@@ -267,7 +267,9 @@ class Books:
             if self.settle_asset(symbol) == asset and mark is not None:
                 total += one.profit(mark) - one.margin(mark)
         for order in held.open_orders():
-            if self.instrument(order.symbol).kind != "spot" and not order.asked.reduce_only:
+            derived = self.instrument(order.symbol).kind != "spot"
+            uses = derived and self.settle_asset(order.symbol) == asset
+            if uses and not order.asked.reduce_only:
                 total -= self.order_margin(held, order, order.remaining_quantity)
         return total
 

@@ -7,7 +7,10 @@ import importlib
 from execkit.errors import InvalidInput
 from execkit.rehearsal.dialects.base import Dialect
 
-_HOME = {"binance": ("binance_spot", "BinanceSpot")}
+_HOME = {
+    "binance": ("binance_spot", "BinanceSpot"),
+    "binanceusdm": ("binance_usdm", "BinanceUsdm"),
+}
 
 
 def dialect(name: str) -> type[Dialect]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
 
@@ -30,7 +31,7 @@ class BinanceSpot(BinanceMarket):
     """ccxt id "binance". A client order id is unique among open orders only."""
 
     name = "binance"
-    hosts = ("api.binance.com", "ws-api.binance.com", "stream.binance.com")
+    hosts: ClassVar[Sequence[str]] = ("api.binance.com", "ws-api.binance.com", "stream.binance.com")
     id_rule: ClassVar[str] = "open"
 
     def endpoints(self) -> dict[tuple[str, str], Endpoint]:
