@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,7 @@ class MarketReport:
         return "\n".join([self.title, *lines])
 
     def _repr_html_(self) -> str:
-        return f"<p>{self.title}</p>" + str(self.frame().to_html(index=False, border=0))
+        return f"<p>{escape(self.title)}</p>" + str(self.frame().to_html(index=False, border=0))
 
 
 def check_market(market: MarketData) -> MarketReport:

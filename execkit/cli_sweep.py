@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from execkit.limit_orders import LimitOrders, RoundTrips
 
 SHOWN = 20
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|\t")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-inf")
 FORMATS = (".parquet", ".csv")
 MOST_VALUES = 1_000_000
 
@@ -203,6 +206,25 @@ def _check_out(out: Path | None) -> None:
         raise InvalidInput("--out", str(out), "name a file in a folder that is there")
 
 
+def as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as a spreadsheet may open it: text that it would run as a formula gets an
+    apostrophe in front, in names of columns too. Numbers stay as they are."""
+    import pandas as pd
+
+    plain = table.rename(columns=lambda name: _harmless(str(name)))
+    for place, kind in enumerate(plain.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            plain.isetitem(place, plain.iloc[:, place].map(_harmless).array)
+    return plain
+
+
+def _harmless(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r", " ")  # the writer leaves it bare, and readers begin a row at it
+    return f"'{value}" if _FORMULA.match(value) and not _NUMBER.fullmatch(value) else value
+
+
 def write(table: pd.DataFrame, out: Path) -> None:
     """Write the table, whole or not at all."""
     fresh = out.with_name(f".{out.name}.part")
@@ -212,7 +234,7 @@ def write(table: pd.DataFrame, out: Path) -> None:
             plain[name] = plain[name].astype(str)
     try:
         if out.suffix == ".csv":
-            plain.to_csv(fresh, index=False)
+            as_text(plain).to_csv(fresh, index=False)
         else:
             plain.to_parquet(fresh, index=False)
         fresh.replace(out)

@@ -24,8 +24,11 @@ from types import FrameType
 from typing import Any
 
 from execkit.errors import ExecKitError, FixRequest, InvalidInput
+from execkit.redaction import by_value
 
-_SECRET_NAME = re.compile(r"secret|passw|token|credential|private|(^|_)(api_?)?key($|_)", re.I)
+_SECRET_NAME = re.compile(
+    r"secret|passw|passphrase|token|credential|private|mnemonic|(^|_)(api_?)?key($|_)", re.I
+)
 _SECRET_TEXT = re.compile(r"[A-Za-z0-9+/=_\-]{24,}")
 
 
@@ -99,16 +102,18 @@ def refuse_secret(name: str, value: object) -> None:
     """Raise `InvalidInput` if a parameter's name or value looks like a secret.
 
     A value does if it has a run of 24 or more characters of mixed letters and digits with more than
-    3.5 bits of entropy a character, as keys have and words and paths have not. The message never
-    repeats the value.
+    3.5 bits of entropy a character, as keys have and words and paths have not, or if it is one that
+    this process has loaded. The message never repeats the value.
     """
     way_out = (
-        "looks like a secret, and the output notebook would show it; put it into the environment "
-        "or the keyring and pass its name"
+        "looks like a secret, and the output notebook would show it; keep it in the environment or "
+        "the keyring, where execkit.secrets finds it by exchange and account, and pass those names"
     )
     if _SECRET_NAME.search(name):
         raise InvalidInput("parameter", name, way_out)
     text = str(value)
+    if by_value(text) != text:
+        raise InvalidInput("parameter", name, f"its value {way_out}")
     if os.path.exists(text):
         return
     for run in _SECRET_TEXT.findall(text):

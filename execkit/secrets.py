@@ -20,7 +20,7 @@ import hmac
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -192,16 +192,18 @@ Look = Callable[[str], str | None]
 
 def _places(
     file: str | os.PathLike[str] | None, environ: Mapping[str, str]
-) -> list[tuple[str, Look]]:
+) -> Iterator[tuple[str, Look]]:
+    """Places and how to ask them; a file is opened only when its turn comes."""
     if file is not None:
-        path = Path(file)
-        if not path.is_file():
-            raise InvalidInput("file", str(path), "there is no such file of keys")
-        return [(str(path), read_names(path).get)]
-    out: list[tuple[str, Look]] = [("the environment", environ.get)]
-    files = (path for path in credential_files(environ) if path.is_file())
-    out += [(str(path), read_names(path).get) for path in files]
-    return [*out, ("the keyring", _from_keyring)]
+        if not Path(file).is_file():
+            raise InvalidInput("file", str(file), "there is no such file of keys")
+        yield str(file), read_names(Path(file)).get
+        return
+    yield "the environment", environ.get
+    for path in credential_files(environ):
+        if path.is_file():
+            yield str(path), read_names(path).get
+    yield "the keyring", _from_keyring
 
 
 def credential_files(environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:

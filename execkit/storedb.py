@@ -14,6 +14,10 @@ from execkit import ingest, ingest_sql
 from execkit.errors import InvalidData, InvalidInput
 from execkit.schema import SCHEMA_VERSION, ddl
 
+# DuckDB would fetch an extension over the network, and run it, for a file that looks like another
+# database, or for a query that names a URL.
+_CONFIG = {"autoinstall_known_extensions": "false"}
+
 
 @contextmanager
 def interruptible() -> Iterator[None]:
@@ -28,7 +32,7 @@ def interruptible() -> Iterator[None]:
 
 def connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
     # DuckDB 2 wants each result read to its end: fetchall, never fetchone.
-    db = duckdb.connect(str(path), read_only=read_only)
+    db = duckdb.connect(str(path), read_only=read_only, config=_CONFIG)
     db.execute("SET TimeZone='UTC'; SET python_enable_replacements=false")
     return db
 
@@ -38,7 +42,7 @@ def make(path: Path) -> None:
     # A file in the default format of DuckDB 2 cannot be opened by 1.5, which shares desks with it.
     newer = int(duckdb.__version__.split(".")[0]) >= 2
     config = {"storage_compatibility_version": "v1.5.0"} if newer else {}
-    with duckdb.connect(str(path), config=config) as db:
+    with duckdb.connect(str(path), config=_CONFIG | config) as db:
         os.chmod(path, 0o600)
         for statement in ddl():
             db.execute(statement)
@@ -47,7 +51,7 @@ def make(path: Path) -> None:
 
 def settle(path: Path) -> None:
     """Fold the log into the file at `path`, or raise: a close on a full disk fails in silence."""
-    with duckdb.connect(str(path)) as db:
+    with duckdb.connect(str(path), config=_CONFIG) as db:
         db.execute("CHECKPOINT")
 
 

@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 _locks: dict[str, threading.Lock] = {}
 _locks_guard = threading.Lock()
+_private = 0  # how many blocks of `private_files` are under way
+_umask = 0  # what it was before the first of them
 _DAMAGE = {"IOException", "InternalException", "FatalException", "SerializationException"}
 
 
@@ -128,6 +130,24 @@ def ctrl_c_after(action: Callable[[], object] = bool) -> Iterator[None]:
 
 
 @contextmanager
+def private_files() -> Iterator[None]:
+    """Files that come to be inside, whoever makes them, are readable by their owner alone: DuckDB's
+    write-ahead log among them. In every thread: the mask is the process's."""
+    global _private, _umask
+    with _locks_guard:
+        if not _private:
+            _umask = os.umask(0o077)
+        _private += 1
+    try:
+        yield
+    finally:
+        with _locks_guard:
+            _private -= 1
+            if not _private:
+                os.umask(_umask)
+
+
+@contextmanager
 def exclusive(path: Path, timeout_s: float) -> Iterator[None]:
     """One writer of `path` at a time among execkit's processes; the lock dies with its process.
 
@@ -149,7 +169,8 @@ def exclusive(path: Path, timeout_s: float) -> Iterator[None]:
                     "try again later"
                 )
             time.sleep(0.005)
-        yield
+        with private_files():
+            yield
     finally:
         os.close(fd)
 
