@@ -7,6 +7,7 @@ too: connection, clock, markets, what the key may do. Nothing is changed and no 
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import os
 import re
@@ -138,23 +139,25 @@ def _ccxt_files() -> Check:
 def changed_files(distribution: str) -> list[str]:
     """Python files of an installed package whose content is not what its record says, or that are
     in its folder and not in its record."""
-    files = metadata.files(distribution) or []
-    known = {str(file) for file in files}
-    changed = []
-    for file in files:
-        if file.suffix != ".py" or file.hash is None:
-            continue
-        path = Path(str(file.locate()))
-        digest = hashlib.new(file.hash.mode, path.read_bytes()) if path.is_file() else None
-        shown = base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode() if digest else ""
-        if shown != file.hash.value:
-            changed.append(str(file))
-    first = next((file for file in files if file.name == "__init__.py"), None)
-    if first is not None:
-        folder = Path(str(first.locate())).parent
-        own = (p.relative_to(folder.parent) for p in folder.rglob("*.py"))
-        changed += [str(p) for p in own if str(p) not in known]
+    # read here: another library may have replaced the finder by one that leaves out missing files
+    found = metadata.distribution(distribution)
+    record = csv.reader((found.read_text("RECORD") or "").splitlines())
+    known = {row[0]: row[1] for row in record if row and row[0].endswith(".py")}
+    root, changed = Path(str(found.locate_file(""))), []
+    for name, expected in known.items():
+        kind, _, digest = expected.partition("=")
+        path = root / name
+        if not path.is_file() or _digest(path, kind) != digest:
+            changed.append(name)
+    for folder in {root / name.split("/")[0] for name in known if name.endswith("__init__.py")}:
+        own = (path.relative_to(root).as_posix() for path in folder.rglob("*.py"))
+        changed += [name for name in own if name not in known]
     return sorted(changed)
+
+
+def _digest(path: Path, kind: str) -> str:
+    digest = hashlib.new(kind or "sha256", path.read_bytes()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def _disk(desk: Path) -> Iterator[Check]:
