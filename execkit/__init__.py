@@ -46,6 +46,7 @@ _HOME = {
     "TakerCost": "taker_cost",
     "TimeInForce": "words",
     "TradingSignal": "domain",
+    "open_venue": "venues.opening",
     "simulate": "simulator",
     "sweep": "sweeps",
 }
@@ -97,6 +98,7 @@ if TYPE_CHECKING:  # `X as X` tells type checkers that the name is public
     from execkit.store import Store as Store
     from execkit.sweeps import sweep as sweep
     from execkit.taker_cost import TakerCost as TakerCost
+    from execkit.venues.opening import open_venue as open_venue
     from execkit.venues.paper import PaperVenue as PaperVenue
     from execkit.words import ExecutionMode as ExecutionMode
     from execkit.words import ExecutionStatus as ExecutionStatus

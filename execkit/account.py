@@ -11,6 +11,7 @@ from execkit.errors import InvalidInput
 from execkit.limits import RiskLimits
 from execkit.orders import OrderManager, instrument_of
 from execkit.positions import PositionTracker
+from execkit.ready import Readiness
 from execkit.snapshot import AccountSnapshot
 from execkit.valuation import Valuation
 from execkit.venues.base import Quote, Venue
@@ -66,6 +67,7 @@ class Account:
         self.rates = {coin: positive(rate, "rates") for coin, rate in (rates or {}).items()}
         self._currency, self.currency = currency, currency
         self._pairs: dict[str, list[tuple[str, str]]] = {}
+        self.readiness: dict[str, Readiness] = {}  # of the venues that live elsewhere
         self.look()
 
     def look(self) -> None:
@@ -160,6 +162,10 @@ class Account:
         if exposure:
             for key in (held.keys() | pending.keys()) - {here}:
                 elsewhere += self._worst(key, held.get(key, ZERO), *pending.get(key, _NOTHING))
+        ready, why, unreachable = self.readiness.get(order.venue), "", False
+        if ready is not None:
+            unreachable = bool(ready.unreachable)
+            why = ready.unreachable or ready.objection(order.symbol)
         return AccountSnapshot(
             now_ns=now_ns,
             instrument=instrument,
@@ -177,6 +183,8 @@ class Account:
             exposure_elsewhere=elsewhere,
             open_orders=len(live),
             unknown_orders=unknown,
+            not_ready=why,
+            unreachable=unreachable,
         )
 
     def _venue(self, name: str) -> Venue:

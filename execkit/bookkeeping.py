@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from execkit import records
 from execkit.account import Account, mid_of
+from execkit.crashpoints import crash
 from execkit.domain import ExecutionOrder, Instrument
 from execkit.metrics.markouts import HORIZONS_NS
 from execkit.monitor import OrderMonitor
@@ -109,6 +110,7 @@ class Bookkeeper:
         self._filled_at.setdefault((fill.venue, fill.symbol), []).append(fill.venue_ts_ns)
         touched.add((fill.venue, fill.symbol))
         held = self.tracker.apply(fill)
+        crash("mid_fill")
         if order is not None:
             held.strategy_id = order.strategy_id or held.strategy_id
             self.monitor.filled(order, fill)

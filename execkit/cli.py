@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from execkit import __version__, cli_bench, cli_simulate, cli_sweep
+from execkit import (
+    __version__,
+    cli_bench,
+    cli_data,
+    cli_rehearse,
+    cli_simulate,
+    cli_sweep,
+)
 from execkit.cli_parts import (
     Interrupted,
     Json,
@@ -40,13 +47,13 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-data = typer.Typer(help="Market data: check it, import it.", no_args_is_help=True)
 store = typer.Typer(help="The DuckDB store of a desk: rebuild, check, query.", no_args_is_help=True)
-app.add_typer(data, name="data")
+app.add_typer(cli_data.data, name="data")
 app.add_typer(store, name="store")
 app.add_typer(cli_bench.bench, name="bench")
 app.command()(cli_simulate.simulate)
 app.command()(cli_sweep.sweep)
+app.command()(cli_rehearse.rehearse)
 
 DeskPath = Annotated[Path, typer.Argument(help="Desk directory, with journal and store.")]
 
@@ -77,45 +84,6 @@ def demo(
     from execkit.demo import run_demo
 
     finish(run_demo(out, market, symbol, lambda text: say(text, as_json)), as_json)
-
-
-@data.command("check")
-def data_check(
-    path: Annotated[Path, typer.Argument(help="File or folder of market data.")],
-    symbol: Symbol = None,
-    as_json: Json = False,
-) -> None:
-    """Report what is doubtful about market data. Exit status 1 if anything is an error."""
-    from execkit.market import MarketData
-
-    market = MarketData.load(path, symbol)
-    report = market.check()
-    say(report, as_json)
-    spans = {s: market.span(s) for s in market.symbols}
-    rows = {kind: len(table) for kind, table in market.tables.items()}
-    found = records(report.frame())
-    count = sum(f.severity == "error" for f in report.findings)
-    problem = f"{path} has {count} kind(s) of error: see the report, mend the source"
-    result = {"rows": rows, "spans_ns": spans, "findings": found}
-    verdict(result, "" if report.ok else problem, as_json)
-
-
-@data.command("import")
-def data_import(
-    path: Annotated[Path, typer.Argument(help="File or folder of market data.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write; it must not be something else.")],
-    symbol: Symbol = None,
-    as_json: Json = False,
-) -> None:
-    """Read market data of any known format and write it as execkit's own Parquet folder."""
-    from execkit.market import MarketData
-
-    market = MarketData.load(path, symbol)
-    folder = market.to_parquet(out)
-    say(market.summary().to_string(index=False), as_json)
-    say(f"written to {folder}", as_json)
-    rows = {kind: len(table) for kind, table in market.tables.items()}
-    finish({"folder": str(folder), "symbols": list(market.symbols), "rows": rows}, as_json)
 
 
 @store.command("rebuild")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from execkit.crashpoints import crash
 from execkit.domain import ExecutionOrder, Position
 from execkit.gate import Gate
 from execkit.words import ExecutionStatus
@@ -61,6 +62,8 @@ def _guards(order: ExecutionOrder, held: list[Position]) -> bool:
 async def _cancel(orders: list[ExecutionOrder], gate: Gate, reason: str) -> None:
     for order in orders:
         await gate.cancel(order, reason)
+        if reason == "emergency_stop":
+            crash("mid_kill")
 
 
 async def _quiet(gate: Gate, settle_ns: int) -> None:

@@ -1,9 +1,7 @@
 """ExecutionEngine: signal -> checks -> order -> fill -> position, in every world the same.
 
-The engine does not know whether a venue is paper or real: mode is a property of the venue and is
-stamped on each order. Venues enqueue, one writer applies (`execkit.driver`), and what the engine
-does about it (protection, timeouts, closing) goes through the same checks as a strategy's order.
-"""
+Mode is a property of the venue and is stamped on each order. Venues enqueue, one writer applies
+(`execkit.driver`), and what the engine does about it passes the checks of a strategy's order."""
 
 from __future__ import annotations
 
@@ -25,10 +23,14 @@ from execkit.journal import Journal
 from execkit.monitor import OrderMonitor
 from execkit.orders import OrderManager
 from execkit.positions import PositionTracker
-from execkit.recovery import venue_gone
+from execkit.ready import ReconcileSettings
+from execkit.remotes import Remotes
+from execkit.resuming import resume
 from execkit.risk import RiskGuard
+from execkit.scheduling import schedule
 from execkit.signals import NoPosition, order_of
 from execkit.venues.base import ReplayVenue, Venue, VenueUpdate
+from execkit.venues.remote import RemoteVenue
 from execkit.words import (
     ExecutionMode,
     ExecutionStatus,
@@ -63,6 +65,9 @@ class ExecutionEngine(EngineView):
     settle_timeout_s : how long `execute_signal` waits for its order to fill or be taken.
     equity_interval_s : how often equity is marked and recorded while a position is open.
     group_commit : for replays: how many journal records may wait for one commit.
+    reconcile : how venues that live elsewhere are asked what is true.
+    duplicate_window_s : how long an opening order just like one before is refused; 10 if not given
+        where a venue lives elsewhere, else 0 = never.
     """
 
     def __init__(
@@ -85,6 +90,8 @@ class ExecutionEngine(EngineView):
         settle_timeout_s: float = 5.0,
         equity_interval_s: float = 60.0,
         group_commit: int = 0,
+        reconcile: ReconcileSettings | None = None,
+        duplicate_window_s: float | None = None,
     ) -> None:
         self.mode = ExecutionMode.of(execution_mode, "execution_mode")
         self.exchanges = checked(exchanges, self.mode)
@@ -96,7 +103,7 @@ class ExecutionEngine(EngineView):
         self.risk_guard = risk_guard or RiskGuard()
         self.order_monitor = order_monitor or OrderMonitor()
         self.store = store
-        timeout_ns = 0 if order_timeout_s is None else _ns(order_timeout_s, "order_timeout_s")
+        timeout_ns = _ns(order_timeout_s, "order_timeout_s") if order_timeout_s is not None else 0
         self._settle_ns = _ns(settle_timeout_s, "settle_timeout_s")
         self._interval_ns = _ns(equity_interval_s, "equity_interval_s")
         self._valuing = False
@@ -116,56 +123,74 @@ class ExecutionEngine(EngineView):
             currency=account_currency,
             rates=rates,
         )
-        self._assemble(venues, timeout_ns)
+        elsewhere = any(isinstance(venue, RemoteVenue) for venue in venues)
+        window_s = (10 if elsewhere else 0) if duplicate_window_s is None else duplicate_window_s
+        self._assemble(venues, timeout_ns, round(window_s * NS_PER_S))
+        self._attend(venues, reconcile)
 
-    def _assemble(self, venues: list[Venue], timeout_ns: int) -> None:
+    def _assemble(self, venues: list[Venue], timeout_ns: int, duplicate_ns: int) -> None:
         """Give the parts one clock and each other."""
         manager = self.order_manager
         manager.tasks.on_error = self._fail
-        self._driver = Driver(
-            self.clock, venues, manager.tasks, self._apply, manager.ledger.under_way
-        )
+        under_way = manager.ledger.under_way
+        self._driver = Driver(self.clock, venues, manager.tasks, self._apply, under_way)
         for part in (self.order_manager, self.risk_guard, self.order_monitor):
             part.clock = self.clock
         self.books = Bookkeeper(
             self.account,
-            self.order_manager,
+            manager,
             self.position_tracker,
             self.risk_guard,
             self.order_monitor,
             self._broke,
         )
-        self.gate = Gate(
-            self.exchanges, self.account, self.books, self._driver, timeout_ns=timeout_ns
-        )
+        parts = (self.exchanges, self.account, self.books, self._driver)
+        self.gate = Gate(*parts, timeout_ns=timeout_ns, duplicate_ns=duplicate_ns)
         self.protector = self.gate.protector
         self.order_monitor.wait = self.wait_until
-        for venue in venues:
-            venue.listen(self.books.listener(venue, self._driver.receive))
+
+    def _attend(self, venues: list[Venue], settings: ReconcileSettings | None) -> None:
+        halt = self.risk_guard.halt
+        self.remotes = Remotes(self.gate, settings, halt, self._venue_ready, self._broke)
+        for place in venues:
+            listen = self.books.listener(place, self._driver.receive)
+            place.listen(self.remotes.listener(place, listen))
 
     # -- running ----------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Connect the venues, resume an earlier run of this id, begin to apply updates."""
+        """Connect the venues, resume an earlier run of this id, begin to apply updates.
+
+        Venues that live elsewhere are reconciled; returns when they are READY, or, with an alarm,
+        after `ReconcileSettings.ready_timeout_s`. Raises `StopTrading` if another engine has the
+        run, or the journal is of another account.
+        """
         if self.gate.open:
             return
-        for venue in self.exchanges.values():
-            await venue.connect()
-            open_markets(venue)
+        self.remotes.claim(self._recorder.journal, self.run_id)
+        try:
+            self.remotes.attend()
+            for venue in self.exchanges.values():
+                await venue.connect()
+                open_markets(venue)
+        except BaseException:
+            self.remotes.release()
+            raise
         self.account.look()
         self.account.must_be_sized(self.risk_guard.limits)
         self.risk_guard.currency = self.account.currency
         if self._own_clock and self._driver.replays:
             for paper in self._driver.paper:
                 paper.advance(self.clock.now_ns())
-        if self._resumes:
-            self._resume()
+        found = resume(self.gate, self.run_id) if self._resumes else None
+        self.remotes.resume(found)
         now_ns, names = self.clock.now_ns(), sorted(v.name for v in self.exchanges.values())
         settings = {
             "limits": records.numbers(asdict(self.risk_guard.limits)),
             "starting_equity": self.account.starting_equity,
             "account_currency": self.account.currency,
             "order_timeout_s": self.gate.timeout_ns / NS_PER_S,
+            **({"accounts": accounts} if (accounts := self.remotes.accounts()) else {}),
         }
         body = records.run(self.mode, names, now_ns, settings)
         self._recorder.add("run", body, now_ns)
@@ -174,7 +199,11 @@ class ExecutionEngine(EngineView):
         self.books.commit()
         self._driver.start()
         self.protector.latched = self.risk_guard.halted == emergency.REASON
+        self.remotes.start()
         self.protector.review()
+        if not await self.remotes.wait_ready():
+            self.remotes.tell_late()
+            self.books.commit()
 
     async def stop(self, *, cancel_orders: bool = False) -> None:
         """Stop applying updates and close the venues. Live orders stay with their venues unless
@@ -183,6 +212,7 @@ class ExecutionEngine(EngineView):
             return
         if cancel_orders:
             await emergency.cancel_all(self.gate, self._settle_ns, "engine_stopped")
+        await self.remotes.stop()
         await self._driver.stop()
         self.books.value(self.clock.now_ns())
         if self._driver.replays:
@@ -191,23 +221,9 @@ class ExecutionEngine(EngineView):
         for venue in self.exchanges.values():
             await venue.close()
         self.gate.open = False
+        self.remotes.release()
         if self.store is not None and self._recorder.journal is not None:
             self.store.ingest(self._recorder.journal)
-
-    def _resume(self) -> None:
-        """Take up the orders and positions that the journal has of this run. A venue that lives
-        in this process has lost its orders, which ends them; others are asked later."""
-        found = self.order_manager.recover(run_id=self.run_id)
-        for fill in found.fills:
-            self.position_tracker.apply(fill)
-        paper = {venue.name for venue in self._driver.paper}
-        lost = [order for order in found.unknown if order.venue in paper]
-        self.books.apply(venue_gone(lost, self.clock.now_ns()))
-        for venue in self._driver.paper:
-            held = self.position_tracker.open_positions()
-            venue.hold({p.symbol: p.quantity for p in held if p.venue == venue.name})
-        self.risk_guard.restore(found.equity, found.risk)
-        self.protector.restore(found)
 
     async def replay(
         self,
@@ -242,6 +258,13 @@ class ExecutionEngine(EngineView):
                 self._broke(error)
         if not self._valuing:
             self._value_later(bool(self.position_tracker.open_positions()))
+
+    def _venue_ready(self, name: str) -> None:
+        """A venue was reconciled: what is held there is protected again, or left for good."""
+        if self.protector.latched:
+            self.order_manager.tasks.spawn(emergency.stop_all(self.gate, self._settle_ns))
+        held = self.position_tracker.open_positions()
+        self.protector.review({(p.venue, p.symbol) for p in held if p.venue == name})
 
     def _broke(self, error: Exception) -> None:
         """The writer itself failed: halt, tell a human, and let `replay` raise it at its end."""
@@ -309,26 +332,7 @@ class ExecutionEngine(EngineView):
         """Submit `order` when the clock reaches `ts_ns`, before the market moves at that time, and
         ask for its cancel at `cancel_ts_ns`. What became of it: `order.status` and `.reason`; one
         that could not be placed is REFUSED, with an alarm."""
-        self.gate.must_be_open()
-        self.gate.venue(exchange_name)
-        order.validate()
-        spawn, manager = self.order_manager.tasks.spawn, self.order_manager
-
-        async def cancel() -> None:
-            if order.status.is_live:
-                await manager.cancel_order(order)
-
-        self._driver.at(ts_ns, lambda: spawn(self._place_scheduled(order, exchange_name)))
-        if cancel_ts_ns is not None:
-            self._driver.at(cancel_ts_ns, lambda: spawn(cancel()))
-
-    async def _place_scheduled(self, order: ExecutionOrder, exchange_name: str) -> None:
-        result = await self.gate.place(order, exchange_name)
-        if result.code == "invalid_input":
-            self.order_manager.alarm("not_placed", result.error, order)
-            if order.status is _S.INTENT:
-                order.reason = result.error
-                self.order_manager.ledger.move(order, _S.REFUSED, self.clock.now_ns())
+        schedule(self.gate, order, exchange_name, ts_ns, cancel_ts_ns)
 
     async def _settle(self, order: ExecutionOrder) -> None:
         market = order.order_type is OrderType.MARKET
@@ -369,6 +373,12 @@ class ExecutionEngine(EngineView):
         inside a replay, where no time passes, everything is).
         """
         return await emergency.stop_all(self.gate, self._settle_ns)
+
+    def acknowledge(self) -> None:
+        """A human has seen what was found at the venues (`reconciliation`): orders and positions of
+        others are as they are, holdings that differ are taken over, blocked symbols are free."""
+        self.remotes.acknowledge()
+        self.books.commit()
 
     def activate_circuit_breaker(self, reason: str) -> None:
         """Only orders that reduce exposure pass until `deactivate_circuit_breaker`."""

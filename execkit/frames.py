@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from execkit.monitor import OrderMonitor
     from execkit.orders import OrderManager
     from execkit.positions import PositionTracker
+    from execkit.remotes import Remotes
     from execkit.risk import RiskGuard
     from execkit.words import ExecutionMode
 
@@ -150,6 +151,7 @@ class EngineView:
     position_tracker: PositionTracker
     risk_guard: RiskGuard
     order_monitor: OrderMonitor
+    remotes: Remotes
     total_signals: int
     successful_executions: int
 
@@ -174,6 +176,15 @@ class EngineView:
     def positions_frame(self) -> pd.DataFrame:
         """Open positions; see `frames.positions_frame`."""
         return positions_frame(self.positions)
+
+    def reconciliation(self) -> pd.DataFrame:
+        """What engine, journal and venue say, side by side; see `diff.three_way`."""
+        return self.remotes.table(self.order_manager.recorder.journal, self.run_id)
+
+    async def wait_ready(self, timeout_s: float | None = None) -> bool:
+        """Return when every venue that lives elsewhere is READY, or after `timeout_s` (None: that
+        of `ReconcileSettings`); whether they are."""
+        return await self.remotes.wait_ready(timeout_s)
 
     def get_performance_metrics(self) -> dict[str, Any]:
         """The guide's nested figures; None where nothing was measured."""

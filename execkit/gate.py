@@ -5,12 +5,14 @@ Routing, the instrument's grid, the risk checks, the journal, and only then the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from execkit.account import Account, reference_of
 from execkit.bookkeeping import Bookkeeper, fit
-from execkit.clock import Clock
+from execkit.clock import NS_PER_S, Clock
 from execkit.domain import ExecutionOrder, Position, TradingSignal
 from execkit.driver import Driver
 from execkit.errors import FixRequest, InvalidInput
@@ -26,6 +28,16 @@ from execkit.venues.base import Quote, Venue
 from execkit.words import ExecutionMode, ExecutionStatus, Side
 
 _S = ExecutionStatus
+_INTENT = (
+    "venue",
+    "symbol",
+    "side",
+    "order_type",
+    "quantity",
+    "price",
+    "stop_price",
+    "strategy_id",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +84,7 @@ class Gate:
     """Parameters
     ----------
     venues : by routing name. timeout_ns : after which a strategy's order is canceled, 0 = never.
+    duplicate_ns : how long an order that opens and is like one before is refused, 0 = it is not.
     """
 
     def __init__(
@@ -82,9 +95,12 @@ class Gate:
         driver: Driver,
         *,
         timeout_ns: int = 0,
+        duplicate_ns: int = 0,
     ) -> None:
         self.venues, self.account, self.books, self.driver = venues, account, books, driver
-        self.timeout_ns = timeout_ns
+        self.timeout_ns, self.duplicate_ns = timeout_ns, duplicate_ns
+        self._signals: set[str] = set()  # ids that were acted on
+        self._lately: deque[ExecutionOrder] = deque()  # sent within `duplicate_ns`
         self.open = False  # until the engine has started
         self.clock: Clock = account.clock
         self.orders: OrderManager = books.orders
@@ -132,7 +148,7 @@ class Gate:
         order.venue, order.mode = venue.name, venue.mode
         order.created_ts_ns = self.clock.now_ns()
         self.books.decided(order, quote)
-        answer = self.judge(order)
+        answer = self._twice(order, signal) or self.judge(order)
         if isinstance(answer, Refused):
             self.orders.refuse(order, answer, instrument)
             return ExecutionResult(
@@ -141,11 +157,42 @@ class Gate:
         if signal is not None and not order.reduce_only:
             self.protector.watch(order, signal.stop_loss, signal.take_profit)
         self.monitor.submitted(order, signal.ts_ns if signal is not None else None)
+        if signal is not None:
+            self._signals.add(signal.signal_id)
+        if self.duplicate_ns:
+            self._lately.append(order)
         await self.orders.submit(answer, venue)
         self.driver.wake()
-        if self.timeout_ns and not is_exit:
-            self.driver.at(order.created_ts_ns + self.timeout_ns, lambda: self._time_out(order))
+        if not is_exit:
+            self.time_out_later(order)
         return self.result(order)
+
+    def time_out_later(self, order: ExecutionOrder) -> None:
+        """Have a strategy's order canceled when its time is over."""
+        if self.timeout_ns:
+            self.driver.at(order.created_ts_ns + self.timeout_ns, lambda: self._time_out(order))
+
+    def remember(self, signal_ids: Iterable[str]) -> None:
+        """Signals that an earlier process acted on."""
+        self._signals.update(signal_ids)
+
+    def _twice(self, order: ExecutionOrder, signal: TradingSignal | None) -> Refused | None:
+        """A signal is acted on once. So is an intent, within `duplicate_ns`: a like order that is
+        live or has filled is what this one is for."""
+        if signal is not None and signal.signal_id in self._signals:
+            text = f"signal {signal.signal_id} was acted on before; make a new one to order again"
+            return Refused(code="duplicate_intent", message=text)
+        if not self.duplicate_ns or order.reduce_only or order.parent_order_id:
+            return None
+        since_ns = order.created_ts_ns - self.duplicate_ns
+        while self._lately and self._lately[0].created_ts_ns < since_ns:
+            self._lately.popleft()
+        for other in self._lately:
+            if _alike(other, order) and (other.status.is_live or other.filled_quantity):
+                text = f"order {other.client_order_id} is the same, and was sent just before"
+                limit = Decimal(self.duplicate_ns) / NS_PER_S
+                return Refused(code="duplicate_intent", message=text, limit=limit, unit="s")
+        return None
 
     def _quote(self, venue: Venue, order: ExecutionOrder) -> Quote | None:
         """None where the feed fails: what opens is refused without a price, an exit needs none."""
@@ -167,12 +214,14 @@ class Gate:
         return InvalidInput("venue", venue, f"is none of this engine's: {known}; close it there")
 
     async def cancel(self, order: ExecutionOrder, reason: str) -> bool:
-        """Ask for a cancel; what prevents it is an alarm, so that others are asked as well."""
+        """Ask for a cancel; what prevents it is an alarm, so that others are asked as well. Orders
+        that somebody else sent are canceled by the emergency stop only."""
         place = next((v for v in self.venues.values() if v.name == order.venue), None)
         if place is None:
             self.orders.alarm("cancel_not_sent", str(self._elsewhere(order.venue)), order)
             return False
-        asked = await self.orders.cancel_order(order, place, reason=reason)
+        external = reason == "emergency_stop"
+        asked = await self.orders.cancel_order(order, place, reason=reason, external=external)
         self.driver.wake()
         return asked
 
@@ -216,6 +265,10 @@ class Gate:
         if order.status.is_live and order.status is not _S.CANCEL_PENDING:
             self.monitor.timeouts += 1
             self.orders.tasks.spawn(self.orders.cancel_order(order, reason="timeout"))
+
+
+def _alike(one: ExecutionOrder, other: ExecutionOrder) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in _INTENT)
 
 
 def _as_it_is(held: Position) -> Position:

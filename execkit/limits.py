@@ -175,6 +175,13 @@ def circuit_breaker(
     return Refused(code="circuit_breaker", message=f"the circuit breaker is open: {at.breaker}")
 
 
+def not_ready(order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits) -> Refused | None:
+    """Where nobody knows what is open and held, nothing is added to it."""
+    if not at.not_ready or (at.reduces(order) and not at.unreachable):
+        return None
+    return Refused(code="not_ready", message=f"{order.venue} is not ready: {at.not_ready}")
+
+
 def reference_price(
     order: ExecutionOrder, at: AccountSnapshot, limits: RiskLimits
 ) -> Refused | None:
@@ -337,6 +344,7 @@ LIMITS: tuple[Limit, ...] = (
     live_limits,
     halted,
     circuit_breaker,
+    not_ready,
     reference_price,
     unknown_orders,
     equity,

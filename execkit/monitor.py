@@ -117,6 +117,7 @@ class OrderMonitor:
         self.redis_conn = redis_conn
         self.clock: Clock = clock or LiveClock()
         self.wait: Waiter = self._poll
+        self.ask: Callable[[ExecutionOrder], bool] | None = None
         self.reports: deque[OrderReport] = deque(maxlen=window)
         self.timeouts = 0
         self._watched: dict[str, _Watch] = {}

@@ -20,10 +20,11 @@ from typing import Any
 
 from execkit import records, recovery
 from execkit.clock import Clock, LiveClock
+from execkit.crashpoints import crash
 from execkit.domain import ExecutionOrder, Instrument
 from execkit.errors import FixRequest, InvalidInput, OutcomeUnknown, RetryLater, StopTrading
 from execkit.journal import Journal
-from execkit.lifecycle import Alarm, OrderLedger, Outcome
+from execkit.lifecycle import EXTERNAL, Alarm, OrderLedger, Outcome
 from execkit.records import Recorder
 from execkit.recovery import Recovery
 from execkit.risk import Approved, Refused, paper_only
@@ -49,6 +50,7 @@ EVENTS = (
 
 Callback = Callable[[ExecutionOrder], object]
 Check = Callable[[ExecutionOrder], Approved | Refused]
+OnDoubt = Callable[[str, ExecutionOrder | None, str], None]
 
 
 class OrderManager:
@@ -61,6 +63,9 @@ class OrderManager:
         cached there as JSON under ``execkit:order:<id>``. Trading never depends on it.
     check : who approves orders given to `place_order`; by default paper orders only. An engine
         puts its RiskGuard here.
+
+    `on_doubt(venue, order, reason)` is told when only the venue can say what is true; the order is
+    None where it is not known which one (and the venue "" where that is not known either).
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class OrderManager:
         self.ledger = OrderLedger()
         self.tasks = Tasks()
         self.alarms: list[Alarm] = []
+        self.on_doubt: OnDoubt | None = None
         self._redis = redis_conn
         self._venues: dict[str, Venue] = {}
         self._callbacks: dict[str, list[Callback]] = {event: [] for event in EVENTS}
@@ -140,6 +146,7 @@ class OrderManager:
         order.sent_ts_ns = now_ns
         self.ledger.add(order, instrument)
         order_id = order.client_order_id
+        crash("before_journal")
         try:
             self.recorder.add("intent", records.intent(order, instrument), now_ns, order_id)
             self.recorder.add("sending", {"venue": venue.name}, now_ns, order_id)
@@ -148,6 +155,7 @@ class OrderManager:
             self.recorder.drop(order_id)
             del self.ledger.orders[order_id]
             raise
+        crash("after_journal")
         self._venues[order_id] = venue
         self.ledger.move(order, _S.SENDING)
         self._told.append(("on_submitted", order))
@@ -158,6 +166,7 @@ class OrderManager:
     async def _send(self, order: ExecutionOrder, venue: Venue) -> None:
         try:
             await venue.submit(order)
+            crash("after_ack")
         except (RetryLater, FixRequest) as error:
             self._not_sent(order, f"not_sent: {error}")
         except OutcomeUnknown as error:
@@ -167,6 +176,31 @@ class OrderManager:
             self._unknown(order, f"{type(error).__name__}: {error}")
             if not isinstance(error, Exception):
                 raise
+
+    def adopt(self, order: ExecutionOrder, instrument: Instrument, venue: Venue) -> None:
+        """Take up an order at `venue` that was not sent from here; SENDING until evidence."""
+        now_ns, order_id = self.clock.now_ns(), order.client_order_id
+        self.ledger.add(order, instrument)
+        self.recorder.add("intent", records.intent(order, instrument), now_ns, order_id)
+        self.recorder.add("sending", {"venue": venue.name, "external": True}, now_ns, order_id)
+        self._venues[order_id] = venue
+        self.ledger.move(order, _S.SENDING)
+        self.alarm("external_order", "an open order that was not sent from here", order)
+
+    def settle_at(self, venue: Venue) -> None:
+        """Say which venue recovered orders are at: from then on they can be canceled."""
+        for order in self.ledger.live.values():
+            if order.venue == venue.name:
+                self._venues[order.client_order_id] = venue
+
+    async def cancel_again(self, order: ExecutionOrder) -> bool:
+        """Repeat the asking for a cancel whose answer did not come; False if that failed, too."""
+        try:
+            await self._venues[order.client_order_id].cancel(order)
+        except (RetryLater, FixRequest, OutcomeUnknown) as error:
+            self.alarm("cancel_not_sent", str(error), order)
+            return False
+        return True
 
     def _not_sent(self, order: ExecutionOrder, reason: str) -> None:
         now_ns = self.clock.now_ns()
@@ -187,7 +221,12 @@ class OrderManager:
         self.recorder.add("unknown", {"reason": reason}, self.clock.now_ns(), order.client_order_id)
         self._told.append(("on_unknown", order))
         self.alarm("unknown", f"no answer says what became of it ({reason})", order)
+        self._doubt(order, reason)
         self.recorder.flush()
+
+    def _doubt(self, order: ExecutionOrder | None, reason: str) -> None:
+        if self.on_doubt is not None:
+            self.on_doubt("" if order is None else order.venue, order, reason)
 
     def refuse(self, order: ExecutionOrder, refused: Refused, instrument: Instrument) -> None:
         """Record our own no; the order never leaves."""
@@ -209,13 +248,17 @@ class OrderManager:
         venue: Venue | None = None,
         *,
         reason: str = "requested",
+        external: bool = False,
     ) -> bool:
         """Ask the venue to cancel; True if it was asked. The answer is an event: canceled, or the
-        fill that won the race. False for an order that has ended or is being canceled."""
+        fill that won the race. False for an order that has ended or is being canceled, and for one
+        that somebody else sent, unless `external` says that it is meant too."""
         found = self.ledger.orders.get(order if isinstance(order, str) else order.client_order_id)
         if found is None:
             raise InvalidInput("order", order, "there is no such order here")
         if not found.status.is_live or found.status is _S.CANCEL_PENDING:
+            return False
+        if found.strategy_id == EXTERNAL and not external:
             return False
         place = venue or self._venues.get(found.client_order_id)
         if place is None:
@@ -227,6 +270,7 @@ class OrderManager:
         self._flush_cancel(found)
         self.ledger.move(found, _S.CANCEL_PENDING)
         self.ledger.cancel_reasons[order_id] = reason
+        crash("mid_cancel")
         return await uncut(self._cancel(found, place, before), here=replays(place))
 
     async def _cancel(self, order: ExecutionOrder, venue: Venue, before: ExecutionStatus) -> bool:
@@ -234,18 +278,25 @@ class OrderManager:
             await venue.cancel(order)
         except (RetryLater, FixRequest) as error:
             self.alarm("cancel_not_sent", str(error), order)
-            if order.status is _S.CANCEL_PENDING:
-                fresh = before in (_S.SENDING, _S.UNKNOWN) and order.accepted_ts_ns is None
-                back = _S.PARTIALLY_FILLED if order.filled_quantity else _S.OPEN
-                self.ledger.move(order, _S.UNKNOWN if fresh else back)
-                order_id, told = order.client_order_id, {"error": str(error)}
-                self.ledger.cancel_reasons.pop(order_id, None)
-                self.recorder.add("cancel_failed", told, self.clock.now_ns(), order_id)
-                self._flush_cancel(order)
+            fresh = before in (_S.SENDING, _S.UNKNOWN) and order.accepted_ts_ns is None
+            self.cancel_failed(order, str(error), unknown=fresh)
+            self._doubt(order, f"its cancel was refused: {error}")
             return False
         except Exception as error:  # noqa: BLE001 - the cancel may have arrived: it stays pending
             self.alarm("cancel_unknown", f"{type(error).__name__}: {error}", order)
+            self._doubt(order, f"its cancel has no answer: {error}")
         return True
+
+    def cancel_failed(self, order: ExecutionOrder, error: str, *, unknown: bool = False) -> None:
+        """A cancel came to nothing: the order works on. unknown : or so it was before."""
+        if order.status is not _S.CANCEL_PENDING:
+            return
+        back = _S.PARTIALLY_FILLED if order.filled_quantity else _S.OPEN
+        self.ledger.move(order, _S.UNKNOWN if unknown else back)
+        self.ledger.cancel_reasons.pop(order.client_order_id, None)
+        told = {"error": error}
+        self.recorder.add("cancel_failed", told, self.clock.now_ns(), order.client_order_id)
+        self._flush_cancel(order)
 
     def _flush_cancel(self, order: ExecutionOrder) -> None:
         """A cancel only takes risk away: it goes out, and its record waits if it must."""
@@ -261,14 +312,17 @@ class OrderManager:
         outcome = self.ledger.apply(update)
         order, now_ns = outcome.order, update.local_ts_ns
         if outcome.fill is not None:
-            self.recorder.add("fill", records.fill(outcome.fill), now_ns, update.client_order_id)
+            own = outcome.fill
+            self.recorder.add("fill", records.fill(own), now_ns, own.client_order_id)
         elif outcome.event and order is not None:
             body = records.evidence(update, order)
-            self.recorder.add(update.kind.value, body, now_ns, update.client_order_id)
+            self.recorder.add(update.kind.value, body, now_ns, order.client_order_id)
         if outcome.event and order is not None:
             self._told.append((outcome.event, order))
         if outcome.alarm is not None:
             self._raise_alarm(outcome.alarm)
+        if outcome.doubt:
+            self._doubt(order, outcome.doubt)
         return outcome
 
     def process(self, updates: Iterable[VenueUpdate]) -> list[Outcome]:
@@ -319,8 +373,8 @@ class OrderManager:
         self.alarm("callback_failed", f"{event}: {type(error).__name__}: {error}", order)
 
     def _cache(self, order: ExecutionOrder) -> None:
-        state = {"status": order.status, "filled_quantity": str(order.filled_quantity)}
-        body = json.dumps({"order_id": order.order_id, "symbol": order.symbol, **state})
+        state = {"order_id": order.order_id, "symbol": order.symbol, "status": order.status}
+        body = json.dumps({**state, "filled_quantity": str(order.filled_quantity)})
         try:
             self._redis.set(f"execkit:order:{order.client_order_id}", body)
         except Exception as error:  # noqa: BLE001 - trading does not need the cache

@@ -9,11 +9,8 @@ stop when the target filled in part. A lot ends with the position, so the plan o
 never sells a later one.
 
 A pair that is rejected or refused raises an alarm, and the position is closed at market. An exit
-that ended without a fill (no liquidity) is tried again after `retry_s`.
-
-The emergency stop latches: while `latched`, nothing is armed, and whatever is held, also by a fill
-that comes later, is closed at market until it is gone.
-"""
+that ended without a fill is tried again after `retry_s`. While `latched` (emergency stop), nothing
+is armed, and whatever is held, also by a later fill, is closed at market until it is gone."""
 
 from __future__ import annotations
 
@@ -116,6 +113,7 @@ class Protector:
         self.retry_ns = round(retry_s * NS_PER_S)
         self.plans: list[Plan] = []
         self.latched = False
+        self.waits: Callable[[str], bool] | None = None  # whether a venue cannot be used now
         self.leaving: dict[Key, Leaving] = {}
         self._known: dict[str, Plan] = {}  # every plan ever, by its entry: fills may come late
 
@@ -160,16 +158,19 @@ class Protector:
         """Bring what is held in `touched` (venue, symbol) in line, in the background."""
         for held in self.tracker.open_positions():
             key = held.venue, held.symbol
-            if touched is None or key in touched:
+            if (touched is None or key in touched) and not self._waits(held.venue):
                 self._revive(key)
                 if self.latched:
                     self.orders.tasks.spawn(self.leave(held))
         for plan in list(self.plans):
-            if touched is None or plan.key in touched:
+            if (touched is None or plan.key in touched) and not self._waits(plan.entry.venue):
                 plan.again = True
                 if not plan.busy and not self._settled(plan):
                     plan.busy = True
                     self.orders.tasks.spawn(self._work(plan))
+
+    def _waits(self, venue: str) -> bool:
+        return self.waits is not None and self.waits(venue)
 
     def _revive(self, key: Key) -> None:
         """An entry that had ended without a fill may have one after all."""
@@ -297,7 +298,7 @@ class Protector:
             plan.pause.end()  # the entry filled more: that is new, and bare
         plan.seen = need
         self._inspect(plan)
-        if self.clock.now_ns() < plan.pause.until_ns:
+        if self.clock.now_ns() < plan.pause.until_ns or self._waits(plan.entry.venue):
             return
         if not plan.failed and not self._pair(plan, need)[0]:
             await self._arm(plan, need)

@@ -14,6 +14,7 @@ from execkit.venues.base import UpdateKind, VenueUpdate
 from execkit.words import ExecutionMode, ExecutionStatus, Liquidity, Side
 
 _S = ExecutionStatus
+_FAILURES = ("rejected", "unknown")
 _LOT = Decimal("0.00000001")
 _EVIDENCE = frozenset(kind.value for kind in UpdateKind) - {"fill"}
 _ORDER_FIELDS = (
@@ -42,8 +43,9 @@ _ORDER_FIELDS = (
 class Recovery:
     """What a journal says about earlier orders. unknown : those without a terminal record; only
     the venue can tell what became of them. exits : (stop loss, take profit) that signals asked for,
-    by the id of their order. equity : (ts_ns, value) as recorded. risk : (code, payload) of halts
-    and the circuit breaker, in order."""
+    by the id of their order. equity : (ts_ns, value) as recorded. risk : (code, payload) of halts,
+    the circuit breaker and what venues were found to hold, in order. failed_orders : how many in a
+    row at the end. last_ns : time of the newest record, 0 if there is none."""
 
     orders: list[ExecutionOrder]
     fills: list[Fill]
@@ -51,6 +53,8 @@ class Recovery:
     exits: dict[str, tuple[Decimal | None, Decimal | None]]
     equity: list[tuple[int, Decimal]]
     risk: list[tuple[str, dict[str, Any]]]
+    failed_orders: int = 0
+    last_ns: int = 0
 
 
 def replay(records: Iterable[Record], ledger: OrderLedger) -> Recovery:
@@ -59,14 +63,18 @@ def replay(records: Iterable[Record], ledger: OrderLedger) -> Recovery:
     exits: dict[str, tuple[Decimal | None, Decimal | None]] = {}
     worth: list[tuple[int, Decimal]] = []
     risk: list[tuple[str, dict[str, Any]]] = []
+    failed = last_ns = 0
     for record in records:
+        last_ns = max(last_ns, record.ts_ns)
+        failed = 0 if record.kind == "accepted" else failed + (record.kind in _FAILURES)
         if record.kind == "signal":
             stop, target = (_number(record.payload.get(k)) for k in ("stop_loss", "take_profit"))
             exits[record.client_order_id or ""] = (stop, target)
         elif record.kind == "equity":
             worth.append((record.ts_ns, Decimal(record.payload["equity"])))
         elif record.kind == "risk":
-            risk.append((str(record.payload.get("code")), record.payload))
+            risk.append((code := str(record.payload.get("code")), record.payload))
+            failed = 0 if code == "breaker_closed" else failed
         else:
             _fold(record, ledger, fills)
     unknown = [order for order in ledger.orders.values() if not order.status.is_done]
@@ -82,6 +90,8 @@ def replay(records: Iterable[Record], ledger: OrderLedger) -> Recovery:
         exits=exits,
         equity=worth,
         risk=risk,
+        failed_orders=failed,
+        last_ns=last_ns,
     )
 
 

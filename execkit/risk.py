@@ -221,6 +221,7 @@ class RiskGuard:
         self,
         equity: Iterable[tuple[int, Decimal]],
         events: Iterable[tuple[str, Mapping[str, Any]]],
+        failed_orders: int = 0,
     ) -> None:
         """Take up what an earlier process of the run knew, and tell nobody: it is known.
 
@@ -239,6 +240,7 @@ class RiskGuard:
                 self._breaker_until_ns = int(told.get("until_ts_ns") or 0)
             elif code == "breaker_closed":
                 self._breaker, self._breaker_until_ns = "", 0
+        self.failed_orders = failed_orders
 
     @property
     def current_drawdown_pct(self) -> Decimal:

@@ -27,6 +27,9 @@ class AccountSnapshot:
     case over all other symbols, in the account's currency; Infinity if one of them has no price.
     open_orders : live orders of the account. unknown_orders : of this venue and symbol.
 
+    not_ready : why the venue or symbol may not be traded now, "" = it may. unreachable : whether
+    that holds for what reduces, too.
+
     The guard adds what it remembers: peak_equity, day_start_equity, failed_orders (in a row),
     breaker and halted (why, "" = not). as_opening : judge the order as if it added risk.
     """
@@ -49,6 +52,8 @@ class AccountSnapshot:
     exposure_elsewhere: Decimal = ZERO
     open_orders: int = 0
     unknown_orders: int = 0
+    not_ready: str = ""
+    unreachable: bool = False
     failed_orders: int = 0
     breaker: str = ""
     halted: str = ""

@@ -131,7 +131,8 @@ TRANSITIONS: Mapping[ExecutionStatus, frozenset[ExecutionStatus]] = {
     # a fill that was under way when the order ended still counts (invariant I3)
     _S.CANCELED: frozenset({_S.CANCELED, _S.FILLED}),
     _S.EXPIRED: frozenset({_S.EXPIRED, _S.FILLED}),
-    _S.REJECTED: frozenset({_S.PARTIALLY_FILLED, _S.FILLED}),
+    # the same, and an order that was proven absent can turn up after all
+    _S.REJECTED: frozenset({_S.OPEN, _S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELED, _S.EXPIRED}),
     _S.FILLED: frozenset(),
 }
 

@@ -409,3 +409,40 @@ def test_an_order_with_an_end_expires_by_the_venues_clock() -> None:
     assert order.is_open
     exchange.clock.advance(NS_PER_S)
     assert (order.status, order.reason) == (ExecutionStatus.EXPIRED, "gtd")
+
+
+# ------------------------------------------------------------------------------------- markets
+
+
+def test_a_book_that_stands_still_moves_when_told_and_fills_what_it_crosses() -> None:
+    exchange = still()
+    seen: list[Event] = []
+    exchange.listen(seen.append)
+    low = exchange.place("main", limit("buy", "0.01", "49000"))
+    lower = exchange.place("main", limit("buy", "0.01", "48000"))
+    exchange.clock.advance(NS_PER_S)
+    exchange.move("BTCUSDT", D(48_500), D(48_501))
+    assert (low.status, lower.status) == (ExecutionStatus.FILLED, ExecutionStatus.OPEN)
+    assert exchange.fills("main")[0].is_maker
+    _, bids, asks = exchange.feeds["BTCUSDT"].book()
+    assert (bids[0][0], asks[0][0], len(bids), len(asks)) == (D(48_500), D(48_501), 1, 1)
+    depth = [event.depth for event in seen if event.kind is EventKind.DEPTH]
+    assert [(d.first_id, d.last_id) for d in depth if d] == [(2, 2)]
+    exchange.move("BTCUSDT", D(50_000), D(50_001))  # the other way, at the same time
+    taken = exchange.place("main", market_order("buy", "0.01"))
+    assert taken.average_price == D(50_001)
+    assert lower.is_open
+
+
+def test_a_generated_market_is_the_same_for_the_same_seed_and_has_a_perpetual() -> None:
+    from execkit.rehearsal.markets import lively
+
+    one, two = lively(3, hours=0.02), lively(3, hours=0.02)
+    assert one.symbols == ("BTCUSDT", "BTCUSDT:USDT")
+    assert one.instruments["BTCUSDT:USDT"].kind == "linear"
+    for kind, table in one.tables.items():
+        pd.testing.assert_frame_equal(table.frame(), two.tables[kind].frame())
+    exchange = Exchange(one, VenueClock(0))
+    exchange.clock.advance(30 * NS_PER_S)
+    for symbol in one.symbols:
+        assert exchange.place("main", market_order("buy", "0.01", symbol=symbol)).filled_quantity

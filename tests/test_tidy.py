@@ -25,7 +25,7 @@ PACKAGE = ROOT / "execkit"
 # A folder counts as one name.
 LAYERS = (
     "errors",
-    "words kernels arrays clock kept redaction",
+    "words kernels arrays clock kept redaction crashpoints runlock",
     "domain",
     "timeframes config chain secrets",
     "book tables table_input instruments rebuild checks combine align market",
@@ -38,8 +38,9 @@ LAYERS = (
     "store schema ingest ingest_sql storefile storedb storesim storesql",
     "dashboards outlets tasks orders realism",
     "rehearsal",
-    "reconcile ready",
-    "monitor driver frames account bookkeeping signals protection gate emergency",
+    "reconcile ready custody judge resolve verdict",
+    "monitor driver frames account bookkeeping signals protection gate emergency "
+    "diff remotes resuming scheduling",
     "engine",
     "desk",
     "runner demo bench soak doctor",
@@ -102,6 +103,9 @@ MODE_DECIDES = {
     "limits:live_limits": "live will not start without limits that somebody set",
     "gate:checked": "an engine says which mode it is in, and its venues must agree",
     "risk:paper_only": "without a guard only paper may be sent",
+    "venues/opening:open_venue": "keys, network and world are chosen here, once",
+    "venues/live:__init__": "orders for an exchange are demo or live",
+    "venues/live:connect": "the exchange's own test world is another address",
     "ingest:market_of": "live runs share the venue's market; a replay has its own",
 }
 

@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 _VERBS = {
     "exchange": "force_fill expire hide transfer pay_funding liquidate set_state halt resume "
-    "change_filter revoke_key manual cancel cancel_all",
+    "change_filter revoke_key manual cancel cancel_all move",
     "faults": "add mute clear limit ban maintenance remove",
     "clock": "advance",
     "sockets": "close reset half_open",
     "server": "hang_up listen",
 }
-_MONEY = {"quantity", "price", "change", "rate", "mark", "fee", "stop_price", "bid", "ask"}
+_MONEY = {"quantity", "price", "change", "rate", "mark", "fee", "stop_price", "bid", "ask", "size"}
 _FILTERS = {"tick_size", "lot_size", "min_quantity", "max_quantity", "min_notional", "price_band"}
 
 

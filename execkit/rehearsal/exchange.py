@@ -11,6 +11,7 @@ from execkit.clock import NS_PER_S
 from execkit.market import MarketData
 from execkit.rehearsal.clock import VenueClock
 from execkit.rehearsal.floor import Floor
+from execkit.rehearsal.markets import with_book
 from execkit.rehearsal.rules import STATES, FeeSchedule
 from execkit.rehearsal.words import BookedFill, BookedOrder, Event, EventKind, NewOrder, Rejected
 from execkit.words import ZERO, ExecutionStatus, OrderType, Side
@@ -102,6 +103,26 @@ class Exchange(Floor):
         self.end(order, status, reason)
         return order
 
+    def refuse_late(self, account: str, asked: NewOrder, reason: str) -> BookedOrder:
+        """Book an order and cancel it at once, as those exchanges do that answer an order first and
+        judge it later. It was never on the book."""
+        self.run()
+        held, now_ns = self.account(account), self.now_ns()
+        self._check_id(held, asked.client_order_id)
+        order = BookedOrder(
+            order_id=self.next_order_id(),
+            account=account,
+            asked=asked,
+            quantity=self._quantity(asked),
+            created_ns=now_ns,
+            updated_ns=now_ns,
+            triggered=True,
+        )
+        held.book(order)
+        self.tell_order(order, "new", now_ns)
+        self.end(order, ExecutionStatus.CANCELED, reason)
+        return order
+
     def manual(self, account: str, asked: NewOrder) -> BookedOrder:
         """An order that the account's owner gives by hand, elsewhere."""
         return self.place(account, asked, origin="manual")
@@ -187,6 +208,27 @@ class Exchange(Floor):
         held = self.account(account)
         if self.instrument(symbol).kind != "spot":
             held.venue.hold({symbol: held.holding(self.instrument(symbol)).quantity})
+
+    # ------------------------------------------------------------------ the market
+
+    def move(self, symbol: str, bid: Decimal, ask: Decimal, size: Decimal | None = None) -> None:
+        """The market of a symbol jumps: from now on its book is one level a side, `size` (100,000
+        lots if left out) at `bid` and at `ask`, until its data say otherwise. Resting orders that
+        this crosses fill."""
+        self.run()
+        instrument = self.instrument(symbol)
+        for price in (bid, ask):
+            if price <= 0 or price % instrument.tick_size:
+                raise Rejected("tick_size", f"{price} is no multiple of {instrument.tick_size}")
+        much = 100_000 * instrument.lot_size if size is None else Decimal(size)
+        self.market = with_book(
+            self.market, symbol, self.now_ns() - self.offset_ns, Decimal(bid), Decimal(ask), much
+        )
+        for feed in self.feeds.values():
+            feed.open_market(self.market)
+        for account in self.accounts.values():
+            account.venue.renew(self.market)
+        self.run()
 
     # ------------------------------------------------------------------ rules and keys
 

@@ -111,6 +111,7 @@ class WebSocket:
                     self.wire.heard(self, message.data)
         finally:
             self.wire.sockets.discard(self)
+            self.wire.dialect.closed(self)
             writer.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await writer

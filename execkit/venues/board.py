@@ -7,7 +7,7 @@ impossible number and one that nobody has heard of for too long have no price he
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from math import inf, nan
 
@@ -39,9 +39,10 @@ GAPS_KEPT = 10_000
 class Board:
     """Parameters
     ----------
-    instruments : of the symbols that are watched. kinds : of "depth", "quotes", "prints", "bars",
-    "funding". stale_s : a book or quote not heard of for so long has no price. consecutive_ids :
-    whether ids of prints are counted without holes, so that a hole is a print that was missed.
+    instruments : of the symbols that are watched (more: `watch`). kinds : of "depth", "quotes",
+    "prints", "bars", "funding". stale_s : a book or quote not heard of for so long has no price.
+    consecutive_ids : whether ids of prints are counted without holes, so that a hole is a print
+    that was missed.
     """
 
     def __init__(
@@ -67,6 +68,12 @@ class Board:
         self._floor_ns = 0
         self._offset_ns: int | None = None  # least (local - venue) seen
         self._print_queues: list[tuple[str, Held]] = []
+
+    def watch(self, instruments: Mapping[str, Instrument]) -> None:
+        """Take in more symbols."""
+        for symbol, instrument in instruments.items():
+            self.instruments[symbol] = instrument
+            self.markets.setdefault(symbol, Market())
 
     # ------------------------------------------------------------------ asking
 
@@ -99,6 +106,10 @@ class Board:
         """Best bid and ask, and the last print; None unless `state` is LIVE."""
         live = self.state(symbol) is BookState.LIVE
         return quote_of(symbol, self._touch(self.markets[symbol])) if live else None
+
+    def touch(self, symbol: str) -> Touch:
+        """Best bid and ask as they were heard, to be trusted or not."""
+        return self._touch(self.market(symbol))
 
     def book(self, symbol: str, levels: int = 20) -> Book | None:
         """The best `levels` of both sides; None unless `state` is LIVE, or without depth."""
@@ -156,7 +167,7 @@ class Board:
     def unlisten(self, sink: Sink) -> None:
         self._sinks.remove(sink)
 
-    async def quotes(self, symbol: str) -> AsyncIterator[Quote]:
+    async def quotes(self, symbol: str) -> AsyncGenerator[Quote]:
         """The newest quote, each time that it has changed since the last one was taken: a slow
         reader misses those between (conflation). Says nothing while there is no price."""
         m, seen = self.market(symbol), -1
@@ -169,7 +180,7 @@ class Board:
                 continue
             await m.changed.wait()
 
-    async def prints(self, symbol: str) -> AsyncIterator[list[MarketPrint]]:
+    async def prints(self, symbol: str) -> AsyncGenerator[list[MarketPrint]]:
         """All prints since the last time that this was read, oldest first; none is lost while no
         more than `PRINTS_HELD` wait. What was lost beyond is told as a gap "slow reader"."""
         self.market(symbol)
@@ -322,7 +333,7 @@ class Board:
         if kind == "depth":
             m.whole = False
         if kind in m.open_gaps or kind not in m.heard_ns:
-            return
+            return  # it lasts already, or nothing went before
         gap = Gap(symbol, kind, reason, m.heard_ns[kind], 0, self.epoch, detail)
         m.open_gaps[kind] = gap
         self.tell(gap)

@@ -147,6 +147,12 @@ class PaperVenue:
         for symbol, quantity in positions.items():
             self._book(symbol).hold(quantity)
 
+    def renew(self, market: MarketData) -> None:
+        """Go on in another market, which is the same as far as this one has run."""
+        self.market = market
+        for book in self._books.values():
+            book.renew(market)
+
     def quote(self, symbol: str) -> Quote | None:
         """What the market showed last, at the time up to which it has run."""
         return self._book(symbol).quote(self._now_ns)

@@ -67,6 +67,14 @@ class PaperBook:
         if position is not None:
             self.hold(position)
 
+    def renew(self, market: MarketData) -> None:
+        """Read on from another market, which is the same as far as this one has run."""
+        tape = build_tape(market, self.instrument.symbol, self._market.fidelity)
+        if tape.levels >= self._core.levels.shape[1]:
+            self._core = st.grow(self._core, levels=tape.levels + 1)
+        self._market, self._tape, self._ts = tape, tape.tape, tape.tape.ts
+        self._reference, self._quote = reference_prices(tape), (0, None)
+
     @property
     def busy(self) -> bool:
         """Whether an order is live here or under way, so that something can happen."""

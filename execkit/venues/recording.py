@@ -78,7 +78,8 @@ class Recording:
         self._openings: list[DepthMessage] = []
         self._full = asyncio.Event()
         self._writing = asyncio.Lock()
-        self._note_pause()
+        names = self.parts.names()
+        self._paused_ns: int | None = self.parts.about(names[-1]).get("to_ns") if names else None
         board.listen(self._receive)
 
     async def run(self, until_ns: int | None = None) -> None:
@@ -105,6 +106,7 @@ class Recording:
                 self._gaps = gaps + self._gaps
                 self._openings = openings or self._openings
                 return None
+            gaps = self._pause(events) + gaps
             part = await asyncio.to_thread(self._write, events, gaps, openings)
             self.rows += sum(map(_size, events))
             return part
@@ -129,16 +131,17 @@ class Recording:
         if self._held >= self.part_rows:
             self._full.set()
 
-    def _note_pause(self) -> None:
+    def _pause(self, events: Sequence[Event]) -> list[Gap]:
         """Between two runs of a recorder nothing was heard."""
-        names, now = self.parts.names(), self.board.clock.now_ns()
-        last = self.parts.about(names[-1]).get("to_ns") if names else None
-        if last is not None:
-            self._gaps += [
-                Gap(symbol, kind, "not recorded", int(last), now, 0)
-                for symbol in self.board.instruments
-                for kind in self.board.kinds
-            ]
+        paused, self._paused_ns = self._paused_ns, None
+        if paused is None:
+            return []
+        first = next(e.local_ts_ns for e in events if not isinstance(e, Gap))
+        return [
+            Gap(symbol, kind, "not recorded", paused, first, 0)
+            for symbol in self.board.instruments
+            for kind in self.board.kinds
+        ]
 
     def _write(
         self, events: Sequence[Event], gaps: Sequence[Gap], openings: Sequence[DepthMessage]
@@ -192,7 +195,6 @@ def _depth(messages: Sequence[DepthMessage], venue: str) -> Table:
         "price": flat[:, 1],
         "quantity": flat[:, 2],
         "is_snapshot": np.repeat(_column(messages, "is_snapshot"), counts),
-        "last_seq": np.repeat(_column(messages, "last_seq"), counts),
     }
     codes, words = _labels(messages)
     table, _ = build("depth", columns, symbol=(np.repeat(codes, counts), words), venue=venue)

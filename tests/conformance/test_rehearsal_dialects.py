@@ -49,6 +49,9 @@ class Speech:
     refuses_late: bool = False  # post-only orders that would take are accepted and then canceled
     once_only: bool = False  # a client id is never taken twice
     cancels_all: bool = True
+    by_socket: bool = False  # orders can be sent over a socket
+    amends: bool = False  # in place, under the same ids
+    batches: bool = False
     fill_fee: bool = True  # own fills of the stream carry their fee
     balances: Mapping[str, Any] = field(default_factory=dict)
 
@@ -68,10 +71,69 @@ class Speech:
 
 
 _BINANCE = {"fetchCurrencies": False, "fetchMargins": False}
+_BYBIT: dict[str, Any] = {
+    "options": {
+        "fetchMarkets": {"types": ["spot", "linear"]},
+        "enableUnifiedAccount": True,
+        "enableUnifiedMargin": False,
+    },
+    "client_id": "orderLinkId",
+    "by_lists": True,
+    "by_id": {"acknowledged": True},
+    "refuses_late": True,
+    "once_only": True,
+    "by_socket": True,
+    "amends": True,
+    "batches": True,
+}
 SPEECHES = [
-    Speech("binance", "BTC/USDT", options=_BINANCE | {"fetchMarkets": {"types": ["spot"]}}),
-    Speech("binanceusdm", "BTC/USDT:USDT", options=_BINANCE, triggers={"trigger": True}),
+    Speech(
+        "binance",
+        "BTC/USDT",
+        options=_BINANCE | {"fetchMarkets": {"types": ["spot"]}},
+        by_socket=True,
+    ),
+    Speech(
+        "binanceusdm",
+        "BTC/USDT:USDT",
+        options=_BINANCE,
+        triggers={"trigger": True},
+        by_socket=True,
+        amends=True,
+        batches=True,
+    ),
+    Speech("bybit", "BTC/USDT", triggers={"trigger": True}, **_BYBIT),
+    Speech("bybit", "BTC/USDT:USDT", stop={"triggerDirection": "descending"}, **_BYBIT),
 ]
+
+
+class Heard:
+    """Everything that a ccxt watch method says, from now on."""
+
+    def __init__(self, watch: Callable[[], Awaitable[Any]]) -> None:
+        self._watch, self._changed = watch, asyncio.Event()
+        self.rows: list[Any] = []
+        self.task = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        while True:  # nothing else is awaited here: ccxt forgets what comes in between
+            found = await self._watch()
+            self.rows += [dict(one) for one in found] if isinstance(found, list) else [dict(found)]
+            self._changed.set()
+
+    async def until(self, wanted: Callable[[Any], bool]) -> Any:
+        """The first row that is wanted; raises what the watch method raised."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                for row in self.rows:
+                    if wanted(row):
+                        return row
+                self._changed.clear()
+                news = asyncio.create_task(self._changed.wait())
+                await asyncio.wait([news, self.task], return_when=asyncio.FIRST_COMPLETED)
+                news.cancel()
+                if self.task.done():
+                    self.task.result()
 
 
 class World:
@@ -80,6 +142,7 @@ class World:
     def __init__(self, speech: Speech, market: MarketData | None = None) -> None:
         self.speech, self.symbol = speech, speech.symbol
         self._market = market or moving()
+        self._listeners: list[Heard] = []
         self._runner = asyncio.Runner()
         self._runner.run(self._open())
 
@@ -111,6 +174,8 @@ class World:
         self._runner.run(bounded())
 
     def close(self) -> None:
+        self.tidy()
+
         async def end() -> None:
             await self.client.close()
             await self.r.close()
@@ -166,8 +231,21 @@ class World:
         )
         return rows
 
+    def hear(self, watch: Callable[[], Awaitable[Any]]) -> Heard:
+        self._listeners.append(Heard(watch))
+        return self._listeners[-1]
+
     def tidy(self) -> None:
-        """No open orders, no positions."""
+        """No open orders, no positions, nobody listening."""
+
+        async def stop() -> None:
+            tasks = [one.task for one in self._listeners]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        self._runner.run(stop())
+        self._listeners.clear()
         self.books.cancel_all("main")
         for symbol in list(self.books.positions("main")):
             self.books.liquidate("main", symbol, kind="tidy")
@@ -389,7 +467,7 @@ def test_a_stop_that_is_reached_fills_and_its_fill_leads_back_to_it(speech: Spee
     async def do() -> None:
         if not speech.linear:
             await world.send("market", "buy")
-        orders = Heard(lambda: world.client.watch_orders(world.symbol))
+        orders = world.hear(lambda: world.client.watch_orders(world.symbol))
         await listening(world, 1)
         stop = {"triggerPrice": "48000", **speech.stop}
         name = await world.send("market", "sell", **stop)
@@ -405,7 +483,6 @@ def test_a_stop_that_is_reached_fills_and_its_fill_leads_back_to_it(speech: Spee
         await orders.until(lambda o: o["id"] == last["order"] and o["status"] == "closed")
         asked = dict(speech.triggers)
         assert not await world.client.fetch_open_orders(world.symbol, None, None, asked)
-        orders.stop()
 
     world = World(speech, falling())
     try:
@@ -425,6 +502,93 @@ def test_cancel_all_leaves_nothing_open(world: World) -> None:
         assert not world.books.account("main").open_orders()
 
     world.run(do())
+
+
+def test_orders_go_over_the_socket_too(world: World) -> None:
+    async def do() -> None:
+        if not world.speech.by_socket:
+            return
+        name = world.name()
+        sent = await world.client.create_order_ws(
+            world.symbol, "limit", "buy", world.speech.size, LOW, {"clientOrderId": name}
+        )
+        assert sent["id"] == (await world.find(name))["id"]
+        with pytest.raises(ccxt_pro.ExchangeError):
+            await world.client.create_order_ws(
+                world.symbol, "limit", "buy", world.speech.size, LOW, {"clientOrderId": name}
+            )
+        await world.client.cancel_order_ws(None, world.symbol, {world.speech.client_id: name})
+        assert world.booked(name).status is ExecutionStatus.CANCELED
+
+    world.run(do())
+
+
+def test_an_order_is_amended_in_place(world: World) -> None:
+    async def do() -> None:
+        if not world.speech.amends:
+            return
+        name = await world.send("limit", "buy", LOW)
+        row, much = await world.find(name), str(Decimal(world.speech.size) * 2)
+        await world.client.edit_order(row["id"], world.symbol, "limit", "buy", much, "48000")
+        after, order = await world.find(name), world.booked(name)
+        assert (after["id"], exact(after["price"])) == (row["id"], Decimal(48000))
+        assert exact(after["amount"]) == Decimal(much)
+        assert order.quantity == Decimal(much) * Decimal(world.speech.unit)
+
+    world.run(do())
+
+
+def test_each_order_of_a_batch_has_its_own_answer(world: World) -> None:
+    async def do() -> None:
+        if not world.speech.batches:
+            return
+        names = [world.name() for _ in range(3)]
+        sizes = [world.speech.size, str(Decimal(world.speech.size) * 1_000_000), world.speech.size]
+        rows = await world.client.create_orders(
+            [
+                {
+                    "symbol": world.symbol,
+                    "type": "limit",
+                    "side": "buy",
+                    "amount": float(size),
+                    "price": float(LOW),
+                    "params": {"clientOrderId": name},
+                }
+                for name, size in zip(names, sizes, strict=True)
+            ]
+        )
+        assert [row["status"] for row in rows].count("rejected") == 1
+        found = {order.client_order_id for order in world.books.account("main").open_orders()}
+        assert found == {names[0], names[2]}
+
+    world.run(do())
+
+
+@pytest.mark.parametrize("speech", [s for s in SPEECHES if s.exchange == "bybit"], ids=str)
+def test_the_dead_mans_switch_cancels_when_nobody_comes_back(speech: Speech) -> None:
+    async def do() -> None:
+        kind = "swap" if speech.linear else "spot"
+        await world.client.cancel_all_orders_after(10_000, {"type": kind})
+        world.hear(lambda: world.client.watch_orders(world.symbol))
+        await listening(world, 1)
+        name = await world.send("limit", "buy", LOW)
+        world.r.clock.advance(60 * NS_PER_S)
+        assert world.booked(name).is_open
+        for socket in list(world.r.wire.sockets):
+            socket.reset()
+        async with asyncio.timeout(PATIENCE_S):
+            while world.r.wire.sockets:
+                await asyncio.sleep(0.01)
+        world.r.clock.advance(9 * NS_PER_S)
+        assert world.booked(name).is_open
+        world.r.clock.advance(2 * NS_PER_S)
+        assert world.booked(name).status is ExecutionStatus.CANCELED
+
+    world = World(speech)
+    try:
+        world.run(do())
+    finally:
+        world.close()
 
 
 def test_refusals_have_the_classes_that_ccxt_gives_the_real_ones(world: World) -> None:
@@ -527,38 +691,6 @@ def test_own_fills_come_in_pages_that_miss_none(world: World) -> None:
 # ---------------------------------------------------------------------------- streams
 
 
-class Heard:
-    """Everything that a ccxt watch method says, from now on."""
-
-    def __init__(self, watch: Callable[[], Awaitable[Any]]) -> None:
-        self._watch, self._changed = watch, asyncio.Event()
-        self.rows: list[Any] = []
-        self.task = asyncio.create_task(self._listen())
-
-    async def _listen(self) -> None:
-        while True:  # nothing else is awaited here: ccxt forgets what comes in between
-            found = await self._watch()
-            self.rows += [dict(one) for one in found] if isinstance(found, list) else [dict(found)]
-            self._changed.set()
-
-    async def until(self, wanted: Callable[[Any], bool]) -> Any:
-        """The first row that is wanted; raises what the watch method raised."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                for row in self.rows:
-                    if wanted(row):
-                        return row
-                self._changed.clear()
-                news = asyncio.create_task(self._changed.wait())
-                await asyncio.wait([news, self.task], return_when=asyncio.FIRST_COMPLETED)
-                news.cancel()
-                if self.task.done():
-                    self.task.result()
-
-    def stop(self) -> None:
-        self.task.cancel()
-
-
 async def listening(world: World, count: int) -> None:
     """Until the private socket knows its client, and all of `count` futures wait there."""
     async with asyncio.timeout(PATIENCE_S):
@@ -574,9 +706,9 @@ async def listening(world: World, count: int) -> None:
 def test_the_private_streams_tell_an_order_its_fills_and_the_balance(world: World) -> None:
     async def do() -> None:
         client, name, unit = world.client, world.name(), Decimal(world.speech.unit)
-        orders = Heard(lambda: client.watch_orders(world.symbol))
-        fills = Heard(lambda: client.watch_my_trades(world.symbol))
-        wallet = Heard(lambda: client.watch_balance(dict(world.speech.balances)))
+        orders = world.hear(lambda: client.watch_orders(world.symbol))
+        fills = world.hear(lambda: client.watch_my_trades(world.symbol))
+        wallet = world.hear(lambda: client.watch_balance(dict(world.speech.balances)))
         await listening(world, 3)
         await world.send("limit", "buy", LOW, name=name)
         row = await orders.until(lambda o: o["clientOrderId"] == name)
@@ -594,8 +726,6 @@ def test_the_private_streams_tell_an_order_its_fills_and_the_balance(world: Worl
         )
         told = await wallet.until(lambda w: "USDT" in w)
         assert told["USDT"]["total"] is not None
-        for heard in (orders, fills, wallet):
-            heard.stop()
 
     world.run(do())
 
@@ -604,9 +734,9 @@ def test_the_public_streams_follow_book_and_prints(world: World) -> None:
     async def do() -> None:
         client, feed = world.client, world.books.feeds[world.speech.own]
         unit = Decimal(world.speech.unit)
-        book = Heard(lambda: client.watch_order_book(world.symbol))
+        book = world.hear(lambda: client.watch_order_book(world.symbol))
         await book.until(lambda b: exact(b["bids"][0][0]) == feed.best()[0])
-        prints = Heard(lambda: client.watch_trades(world.symbol))
+        prints = world.hear(lambda: client.watch_trades(world.symbol))
         await subscribed(world, 2)
         for _ in range(3):
             world.r.clock.advance(NS_PER_S)
@@ -616,8 +746,6 @@ def test_the_public_streams_follow_book_and_prints(world: World) -> None:
         seen = await prints.until(lambda p: p["timestamp"] == stamp)
         assert (exact(seen["price"]), seen["side"]) == (feed.prints[-1].price, "buy")
         assert exact(seen["amount"]) * unit == Decimal("0.002")
-        book.stop()
-        prints.stop()
 
     world.run(do())
 
@@ -631,17 +759,16 @@ async def subscribed(world: World, count: int) -> None:
 def test_after_a_cut_the_client_comes_back_and_hears_again(world: World) -> None:
     async def do() -> None:
         client = world.client
-        orders = Heard(lambda: client.watch_orders(world.symbol))
+        orders = world.hear(lambda: client.watch_orders(world.symbol))
         await listening(world, 1)
         for socket in list(world.r.wire.sockets):
             socket.reset()
         with pytest.raises(ccxt_pro.NetworkError):
             await orders.until(lambda o: False)
-        again, name = Heard(lambda: client.watch_orders(world.symbol)), world.name()
+        again, name = world.hear(lambda: client.watch_orders(world.symbol)), world.name()
         await listening(world, 1)
         await world.send("limit", "buy", LOW, name=name)
         row = await again.until(lambda o: o["clientOrderId"] == name)
         assert row["status"] == "open"
-        again.stop()
 
     world.run(do())

@@ -10,6 +10,7 @@ from execkit.rehearsal.dialects.base import Dialect
 _HOME = {
     "binance": ("binance_spot", "BinanceSpot"),
     "binanceusdm": ("binance_usdm", "BinanceUsdm"),
+    "bybit": ("bybit", "Bybit"),
 }
 
 

@@ -190,6 +190,9 @@ class Dialect:
     def opened(self, socket: Socket) -> None:
         """A socket was opened (its path is known): greet it, or refuse it with `close`."""
 
+    def closed(self, socket: Socket) -> None:
+        """A socket was closed, by whomever."""
+
     def heard(self, socket: Socket, text: str) -> Request | None:
         """A text frame came. Subscriptions are dealt with here; a request for the exchange is
         returned, and its reply will come through `socket_reply`."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from execkit.rehearsal.dialects import usdm_rows as rows
 from execkit.rehearsal.dialects.base import Endpoint, Reply, Request, Socket
+from execkit.rehearsal.dialects.parts import text
 from execkit.rehearsal.dialects.usdm_account import UsdmAccount
 from execkit.rehearsal.dialects.usdm_orders import Coded
 from execkit.rehearsal.words import Event, EventKind, Rejected
@@ -118,8 +119,8 @@ class BinanceUsdm(UsdmAccount):
             reply.body = {"code": why.code, "msg": why.message}
         elif why.word == "min_notional":
             least = self.exchange.rules[self.symbol(request)].min_notional
-            text = _CODES[why.word][1].format(rows.text(least)) + " reduce only)."
-            reply.body = {"code": _CODES[why.word][0], "msg": text}
+            message = _CODES[why.word][1].format(text(least)) + " reduce only)."
+            reply.body = {"code": _CODES[why.word][0], "msg": message}
         elif why.word in _CODES:
             reply.body = dict(zip(("code", "msg"), _CODES[why.word], strict=True))
         elif why.word == "closed_order" and request.op == "query":

@@ -8,6 +8,7 @@ from typing import Any
 from execkit.rehearsal.accounts import Holding
 from execkit.rehearsal.dialects import usdm_rows as rows
 from execkit.rehearsal.dialects.base import Request
+from execkit.rehearsal.dialects.parts import text
 from execkit.rehearsal.dialects.usdm_orders import Coded, UsdmOrders, flag
 from execkit.words import ZERO
 
@@ -40,17 +41,17 @@ class UsdmAccount(UsdmOrders):
             assets.append(
                 {
                     "asset": asset,
-                    "walletBalance": rows.text(wallet),
-                    "unrealizedProfit": rows.text(profit),
-                    "marginBalance": rows.text(wallet + profit),
+                    "walletBalance": text(wallet),
+                    "unrealizedProfit": text(profit),
+                    "marginBalance": text(wallet + profit),
                     "maintMargin": "0",
-                    "initialMargin": rows.text(margin + orders),
-                    "positionInitialMargin": rows.text(margin),
-                    "openOrderInitialMargin": rows.text(orders),
-                    "crossWalletBalance": rows.text(wallet),
-                    "crossUnPnl": rows.text(profit),
-                    "availableBalance": rows.text(max(ZERO, free)),
-                    "maxWithdrawAmount": rows.text(max(ZERO, free)),
+                    "initialMargin": text(margin + orders),
+                    "positionInitialMargin": text(margin),
+                    "openOrderInitialMargin": text(orders),
+                    "crossWalletBalance": text(wallet),
+                    "crossUnPnl": text(profit),
+                    "availableBalance": text(max(ZERO, free)),
+                    "maxWithdrawAmount": text(max(ZERO, free)),
                     "updateTime": rows.ms(self.exchange.now_ns()),
                 }
             )
@@ -142,8 +143,8 @@ class UsdmAccount(UsdmOrders):
         fees = self.exchange.account(request.account).fees
         return {
             "symbol": rows.market_id(self.symbol(request)),
-            "makerCommissionRate": rows.text(fees.rate(True)),
-            "takerCommissionRate": rows.text(fees.rate(False)),
+            "makerCommissionRate": text(fees.rate(True)),
+            "takerCommissionRate": text(fees.rate(False)),
         }
 
     def symbol_config(self, request: Request) -> list[Row]:
@@ -172,7 +173,7 @@ class UsdmAccount(UsdmOrders):
             kind, at = _INCOME.get(entry.kind, "TRANSFER"), rows.ms(entry.ts_ns)
             if wanted in ("", kind) and start <= at <= end:
                 symbol = rows.market_id(entry.reference) if entry.reference else ""
-                row: Row = {"symbol": symbol, "incomeType": kind, "income": rows.text(entry.change)}
+                row: Row = {"symbol": symbol, "incomeType": kind, "income": text(entry.change)}
                 row |= {"asset": entry.asset, "info": kind, "time": at, "tranId": number}
                 shown.append(row | {"tradeId": entry.reference.rpartition(":")[2]})
         return shown[:limit] if "startTime" in request.params else shown[-limit:]

@@ -7,6 +7,7 @@ from typing import Any
 from execkit.rehearsal.dialects import usdm_rows as rows
 from execkit.rehearsal.dialects.base import Endpoint, Request, Socket
 from execkit.rehearsal.dialects.binance_spot import BinanceSpot
+from execkit.rehearsal.dialects.parts import text
 from execkit.rehearsal.feed import Feed
 from execkit.rehearsal.words import Event, Rejected
 
@@ -72,7 +73,7 @@ class UsdmMarket(BinanceSpot):
         return [self._premium(self.exchange.feeds[s]) for s in self.spot_symbols()]
 
     def _premium(self, feed: Feed) -> Row:
-        mark, now = rows.text(feed.mark()), rows.ms(self.exchange.now_ns())
+        mark, now = text(feed.mark()), rows.ms(self.exchange.now_ns())
         return {
             "symbol": rows.market_id(feed.symbol),
             "markPrice": mark,

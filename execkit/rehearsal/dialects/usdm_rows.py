@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from execkit.rehearsal.accounts import Account, Holding
+from execkit.rehearsal.dialects.parts import Levels, text
 from execkit.rehearsal.rules import SymbolRules
 from execkit.rehearsal.words import BookedFill, BookedOrder, DepthChange, Event
 from execkit.words import ZERO, ExecutionStatus, OrderType
@@ -38,11 +39,6 @@ TYPES = {
     OrderType.TRAILING_STOP: "TRAILING_STOP_MARKET",
 }
 ORDER_TYPES = [*TYPES.values(), "TAKE_PROFIT", "TAKE_PROFIT_MARKET"]
-
-
-def text(number: Decimal | None) -> str:
-    """Plain digits; nothing is 0, as this venue writes it."""
-    return "0" if not number else f"{number.normalize():f}"
 
 
 def ms(ts_ns: int) -> int:
@@ -305,7 +301,7 @@ def depth_event(d: DepthChange) -> Row:
     }
 
 
-def levels(side: Iterable[tuple[Decimal, Decimal]]) -> list[list[str]]:
+def levels(side: Levels) -> list[list[str]]:
     return [[text(price), text(quantity)] for price, quantity in side]
 
 

@@ -1,7 +1,7 @@
 """`Quirks`: everything about one exchange that a live venue must know, beside what ccxt knows.
 
 A live venue names no exchange. It asks its quirks for each request as a `Call` and gives them each
-answer, as ccxt parsed it (client made with `{"number": Decimal}`), to be read. What an exchange
+answer, as ccxt parsed it (client made with `{"number": str}`), to be read. What an exchange
 does not support raises `InvalidInput` before anything is sent; nothing is silently dropped.
 
 This base holds what most exchanges share; each file beside it holds only where one differs.
@@ -54,12 +54,15 @@ class Quirks(Reading):
     # streams: methods to keep awaiting, and whether their fills can be booked as they come
     streams: ClassVar[tuple[str, ...]] = ("watch_orders", "watch_my_trades", "watch_balance")
     fills_complete: ClassVar[bool] = True  # False: no fee or no client id; REST is the ledger
+    # partial updates, which ccxt joins with what it has kept of the order (kraken, kucoin)
+    joins_rows: ClassVar[bool] = False
 
     # ------------------------------------------------------------------------------- client
 
     def options(self) -> dict[str, Any]:
-        """Arguments of the ccxt constructor beyond keys: exact numbers, no limiter of its own."""
-        return {"number": Decimal, "enableRateLimit": False, "options": self.client_options()}
+        """Arguments of the ccxt constructor beyond keys: exact numbers (text; ccxt loses what is
+        `Decimal`), no limiter of its own."""
+        return {"number": str, "enableRateLimit": False, "options": self.client_options()}
 
     def client_options(self) -> dict[str, Any]:
         return {}

@@ -1,6 +1,6 @@
 """Reads an exchange's answers, as ccxt parsed them, into our words; what is unknown stays unknown.
 
-The client has to be made with `{"number": Decimal}`: every number is then exact.
+The client has to be made with `{"number": str}`: every number is then exact.
 """
 
 from __future__ import annotations

@@ -1,0 +1,394 @@
+"""LiveVenue: an exchange behind ccxt.pro as a `RemoteVenue`. It names no exchange; `quirks` do.
+
+What may have arrived is never sent again; what is not known is asked for. What it pushes comes from
+`hearing`, what it is asked goes over `line`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from execkit.clock import NS_PER_MS, Clock, LiveClock
+from execkit.domain import ExecutionOrder, Instrument
+from execkit.errors import ExecKitError, InvalidInput, OutcomeUnknown, RetryLater, StopTrading
+from execkit.secrets import Credentials
+from execkit.venues.base import Listener, Quote, VenueUpdate
+from execkit.venues.client import KEEP_ALIVE_S, make_client
+from execkit.venues.hearing import Hearing
+from execkit.venues.limiter import Lane, Limiter
+from execkit.venues.line import Failed, Line
+from execkit.venues.outcomes import Outcome, misfit
+from execkit.venues.quirks import Call, Quirks, Verdict
+from execkit.venues.quirks.paging import every_fill
+from execkit.venues.quotes import Quotes
+from execkit.venues.remote import Holdings, Link, LinkState, VenueOrder
+from execkit.venues.route import Route
+from execkit.venues.streams import Streams, Tee
+from execkit.words import ExecutionMode, OrderType
+
+_V = Verdict
+_TOGETHER_S = 0.05
+
+
+class LiveVenue:
+    """Parameters
+    ----------
+    quirks : of the exchange (`quirks_for`). credentials : keys; they stay in the client. mode :
+    DEMO or LIVE, stamped on orders. name : under which the engine routes to it. symbols : whose
+    quotes are streamed from the start; others from their first `quote` on. route : see `Route`.
+    timeout_s : one request's, connection and answer included. patience_s : how long an order waits
+    for its turn before it is given back as not sent. limited : False leaves the rate to the caller.
+
+    `connect` raises `RetryLater` where the exchange cannot be reached and `StopTrading` where it
+    will not have the key. A caller that is cancelled does not cancel its request: the answer comes
+    through the listener, or as a doubt.
+    """
+
+    def __init__(
+        self,
+        quirks: Quirks,
+        credentials: Credentials,
+        *,
+        mode: ExecutionMode,
+        name: str = "",
+        symbols: Sequence[str] = (),
+        route: Route | None = None,
+        clock: Clock | None = None,
+        timeout_s: float = 10.0,
+        patience_s: float = 5.0,
+        keep_alive_s: float = KEEP_ALIVE_S,
+        limited: bool = True,
+    ) -> None:
+        if mode is ExecutionMode.PAPER:
+            raise InvalidInput("mode", "paper", "a paper venue sends no orders to an exchange")
+        self.quirks, self.name = quirks, name or quirks.id
+        self.mode: ExecutionMode = mode
+        self.clock: Clock = clock or LiveClock()
+        self.timeout_s, self.patience_s = timeout_s, patience_s
+        self._credentials, self._route, self._keep_alive_s = credentials, route, keep_alive_s
+        self._symbols = tuple(symbols)
+        self.limiter = Limiter(quirks.budgets if limited else ())
+        self.hearing = Hearing(quirks, self.name, mode, self.clock, self._want_fills)
+        self.client: Any = None
+        self._streams: Streams | None = None
+        self._quotes: Quotes | None = None
+        self._on_link: Callable[[Link], None] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._wanted: dict[tuple[str, str], None] = {}  # fills to be fetched
+        self._line: Line | None = None
+
+    # -- what it is -------------------------------------------------------------------------
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        return self.quirks.instruments
+
+    @property
+    def account_id(self) -> str:
+        world = "rehearsal" if self._route is not None else self.mode.value
+        return f"{self.quirks.id}:{world}:{self._credentials.fingerprint}"
+
+    @property
+    def link(self) -> Link:
+        return self._streams.link if self._streams is not None else Link(state=LinkState.DOWN)
+
+    def listen(self, listener: Listener) -> None:
+        self.hearing.listener = listener
+
+    def attend(self, on_link: Callable[[Link], None], on_doubt: Callable[[str, str], None]) -> None:
+        self._on_link, self.hearing.on_doubt = on_link, on_doubt
+
+    def quote(self, symbol: str) -> Quote | None:
+        """The newest quote, None while there is none that can be believed."""
+        if self._quotes is None or symbol not in self.instruments:
+            return None
+        self._quotes.watch([symbol])
+        return self._quotes.get(symbol)
+
+    # -- coming and going -------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """Load markets, measure the clocks, subscribe to the account; idempotent."""
+        if self.client is not None:
+            return
+        demo = self.mode is ExecutionMode.DEMO and self._route is None
+        settings: dict[str, Any] = {
+            "route": self._route,
+            "timeout_s": self.timeout_s,
+            "keep_alive_s": self._keep_alive_s,
+            "demo": demo,
+        }
+        self.client = make_client(self.quirks, self._credentials, **settings)
+        try:
+            self._line = Line(
+                self.client,
+                self.quirks,
+                self.name,
+                self.limiter,
+                self._halt,
+                timeout_s=self.timeout_s,
+                patience_s=self.patience_s,
+            )
+            await self._line.read(self.quirks.call("load_markets"))
+            self.quirks.learn(self.client)
+            await self._line.sync_clock()
+            await self._subscribe()
+            public = make_client(self.quirks, **settings)
+            public.set_markets_from_exchange(self.client)
+            self._quotes = Quotes(public, self.quirks, self.clock)
+            self._quotes.watch(self._symbols)
+        except BaseException:
+            await self.close()
+            raise
+        self._spawn(self._line.keep_in_time())
+
+    async def _subscribe(self) -> None:
+        client, hearing = self.client, self.hearing
+        joins = self.quirks.joins_rows
+        client.orders, client.triggerOrders = Tee(hearing.order, joins), Tee(hearing.order, joins)
+        client.myTrades = Tee(hearing.fill, joins)
+        methods = [getattr(client, name) for name in self.quirks.streams]
+        self._streams = Streams(
+            client,
+            methods,
+            self.clock,
+            self._link_changed,
+            self._is_refusal,
+            stale_s=self._keep_alive_s * 4 / 3,
+        )
+        if not await self._streams.start(self.timeout_s):
+            if self.link.state is LinkState.HALTED:
+                raise StopTrading(f"{self.name} does not take the key: {self.link.reason}")
+            raise RetryLater(f"{self.name}: its account stream is down: {self.link.reason}")
+
+    async def close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.hearing.close()
+        if self._streams is not None:
+            await self._streams.stop()
+        ends = [part.close() for part in (self._quotes, self._line) if part is not None]
+        await asyncio.gather(*ends)
+        self._streams, self._quotes, self._line, self.client = None, None, None, None
+
+    def _connected(self) -> Line:
+        if self._line is None:
+            raise RetryLater(f"{self.name} is not connected")
+        return self._line
+
+    def _halt(self, reason: str) -> None:
+        if self._streams is not None:
+            self._streams.halt(reason)
+
+    def _link_changed(self, link: Link) -> None:
+        if self._on_link is not None:
+            self._on_link(link)
+
+    def _is_refusal(self, error: Exception) -> bool:
+        names = {kind.__name__ for kind in type(error).__mro__}
+        text = str(error)
+        said = self.quirks.verdict(self.quirks.code_of(text), text)
+        return (said is not None and said[0] is _V.HALT) or "AuthenticationError" in names
+
+    # -- orders -----------------------------------------------------------------------------
+
+    async def _uncut(self, work: Coroutine[Any, Any, None], order: ExecutionOrder) -> None:
+        """Wait for `work`, which goes on if the caller is cancelled; what it then raises is a
+        doubt about the order."""
+        task = self._spawn(work)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(lambda done: self._unheard(done, order))
+            raise
+
+    def _unheard(self, task: asyncio.Task[None], order: ExecutionOrder) -> None:
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled() or error is not None:
+            self.hearing.doubt(order.client_order_id, f"nobody waited for: {error or 'closed'}")
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def submit(self, order: ExecutionOrder) -> None:
+        """See `Venue.submit`. A refusal by the exchange is an update; `InvalidInput` is for what it
+        does not support, before anything is sent."""
+        call = self.quirks.order_call(order)
+        if self.link.state is LinkState.HALTED:
+            raise RetryLater(f"{self.name} is halted: {self.link.reason}")
+        await self._uncut(self._submit(order, call), order)
+
+    async def _submit(self, order: ExecutionOrder, call: Call) -> None:
+        try:
+            row = await self._connected().ask(call, Lane.ORDER)
+        except Failed as failed:
+            self._not_taken(order, failed.outcome)
+            return
+        wrong = misfit(order, row, self.quirks)
+        if wrong:
+            self.hearing.doubt(order.client_order_id, wrong)
+            raise OutcomeUnknown(f"{self.name}: {wrong}")
+        self.hearing.answered(order, row)
+
+    def _not_taken(self, order: ExecutionOrder, outcome: Outcome) -> None:
+        verdict, what = outcome.verdict, f"{self.name} order {order.client_order_id}"
+        if outcome.sent and verdict in (_V.REJECTED, _V.HALT):
+            generic = outcome.reason in ("", "rejected")
+            self.hearing.rejected(
+                order, f"rejected: {outcome.message}" if generic else outcome.reason
+            )
+            return
+        if verdict in (_V.UNKNOWN, _V.EXISTS, _V.GONE):
+            self.hearing.doubt(order.client_order_id, outcome.text)
+            raise OutcomeUnknown(f"{what}: {outcome.text}")
+        raise outcome.error(what)
+
+    async def cancel(self, order: ExecutionOrder) -> None:
+        """See `Venue.cancel`. Where the exchange knows no such open order, how it ended is a doubt
+        to be looked up: canceled, filled, or canceled by a request whose answer was lost."""
+        await self._uncut(self._cancel(order, self.quirks.cancel_call(order)), order)
+
+    async def _cancel(self, order: ExecutionOrder, call: Call) -> None:
+        try:
+            row = await self._connected().ask(call, Lane.CANCEL)
+        except Failed as failed:
+            outcome = failed.outcome
+        else:
+            done = isinstance(row, Mapping) and row.get("status") == "canceled"
+            if done and not misfit(order, row, self.quirks):
+                self.hearing.answered(order, row)
+            return
+        if outcome.sent and outcome.verdict in (_V.GONE, _V.REJECTED, _V.EXISTS):
+            self.hearing.doubt(order.client_order_id, f"cancel: {outcome.text}")
+            return
+        if outcome.verdict is _V.UNKNOWN:
+            self.hearing.doubt(order.client_order_id, f"cancel: {outcome.text}")
+        error = outcome.error(f"{self.name} cancel of {order.client_order_id}")
+        raise RetryLater(str(error)) if isinstance(error, StopTrading) else error
+
+    async def cancel_all(self, symbol: str = "") -> None:
+        """See `RemoteVenue.cancel_all`. Raises what failed first, after everything was tried."""
+        line = self._connected()
+        calls = await self._cancels_of(symbol)
+        answers = await asyncio.gather(
+            *(line.ask(call, Lane.CANCEL) for call in calls), return_exceptions=True
+        )
+        for answer in answers:
+            if isinstance(answer, Failed):
+                if answer.outcome.verdict is not _V.GONE:
+                    raise answer.outcome.error(f"{self.name} cancel_all")
+            elif isinstance(answer, BaseException):
+                raise answer
+
+    async def _cancels_of(self, symbol: str) -> Sequence[Call]:
+        """What cancels everything: at once, symbol by symbol, or order by order."""
+        calls = list(self.quirks.cancel_all_calls(symbol))
+        if calls:
+            return calls
+        found = await self.open_orders(symbol)
+        for own in sorted({said.symbol for said in found}) if not symbol else ():
+            calls += self.quirks.cancel_all_calls(own)
+        return calls or [self._cancel_of(said) for said in found]
+
+    def _cancel_of(self, said: VenueOrder) -> Call:
+        own_id = said.client_order_id
+        if not own_id:
+            return self.quirks.call(
+                "cancel_order", said.venue_order_id, self.quirks.symbol(said.symbol)
+            )
+        order = ExecutionOrder(
+            symbol=said.symbol,
+            side=said.side,
+            order_type=OrderType.LIMIT,
+            price=Decimal(1),
+            quantity=said.quantity,
+            client_order_id=own_id,
+            venue_order_id=said.venue_order_id,
+        )
+        order.order_type = said.order_type or OrderType.LIMIT  # by which triggers are told apart
+        return self.quirks.cancel_call(order)
+
+    # -- asking -----------------------------------------------------------------------------
+
+    async def find_order(self, order: ExecutionOrder) -> VenueOrder | None:
+        """See `RemoteVenue.find_order`."""
+        line = self._connected()
+        for call in self.quirks.lookups(order):
+            try:
+                answer = await line.read(call)
+            except Failed:
+                continue
+            for row in answer if isinstance(answer, list) else [answer]:
+                said = self._said(row)
+                if said is not None and self._same(said, order):
+                    self.hearing.know(said.venue_order_id, order.client_order_id)
+                    return replace(said, client_order_id=order.client_order_id)
+        return None
+
+    def _said(self, row: Any) -> VenueOrder | None:
+        """A row of an answer; `RetryLater` where it cannot be read: it never counts as none."""
+        try:
+            said = self.quirks.parse_order(row)
+        except RetryLater:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever garbled it, it is no answer
+            text = f"{self.name}: an order that cannot be read ({type(error).__name__})"
+            raise RetryLater(text) from None
+        if said is not None and not said.client_order_id:
+            return replace(said, client_order_id=self.hearing.own_id(said.venue_order_id))
+        return said
+
+    @staticmethod
+    def _same(said: VenueOrder, order: ExecutionOrder) -> bool:
+        if said.client_order_id:
+            return said.client_order_id == order.client_order_id
+        return bool(order.venue_order_id) and said.venue_order_id == order.venue_order_id
+
+    async def open_orders(self, symbol: str = "") -> Sequence[VenueOrder]:
+        """See `RemoteVenue.open_orders`; orders of markets that are not offered here left out."""
+        line = self._connected()
+        answers = [await line.read(call) for call in self.quirks.open_calls(symbol)]
+        said = (self._said(row) for answer in answers for row in answer)
+        return list({order.venue_order_id: order for order in said if order is not None}.values())
+
+    async def own_fills(
+        self, symbol: str, since_ns: int, venue_order_id: str = ""
+    ) -> Sequence[VenueUpdate]:
+        """See `RemoteVenue.own_fills`."""
+        line = self._connected()
+        until_ns = self.clock.now_ns() + (self.client.clock_offset_ms + 1000) * NS_PER_MS
+        rows = await every_fill(
+            self.quirks, line.read, symbol, since_ns, max(until_ns, since_ns), venue_order_id
+        )
+        local_ns = self.clock.now_ns()
+        found = (self.quirks.parse_fill(row, local_ns, self.mode) for row in rows)
+        return [self.hearing.named(update) for update in found if update is not None]
+
+    def _want_fills(self, symbol: str, venue_order_id: str) -> None:
+        """The stream told of a fill that it does not tell in full."""
+        if (symbol, venue_order_id) not in self._wanted:
+            self._wanted[symbol, venue_order_id] = None
+            self._spawn(self._fetch_fills(symbol, venue_order_id))
+
+    async def _fetch_fills(self, symbol: str, venue_order_id: str) -> None:
+        await asyncio.sleep(_TOGETHER_S)  # fills come in bursts
+        del self._wanted[symbol, venue_order_id]
+        try:
+            for update in await self.own_fills(symbol, 0, venue_order_id):
+                self.hearing.filled(update)
+        except ExecKitError as error:
+            self.hearing.doubt(self.hearing.own_id(venue_order_id), f"its fills: {error}")
+
+    async def holdings(self) -> Holdings:
+        """See `RemoteVenue.holdings`."""
+        line = self._connected()
+        answers = [await line.read(call) for call in self.quirks.holdings_calls()]
+        return self.quirks.parse_holdings(answers, self.clock.now_ns())
