@@ -11,6 +11,7 @@ _HOME = {
     "binance": ("binance_spot", "BinanceSpot"),
     "binanceusdm": ("binance_usdm", "BinanceUsdm"),
     "bybit": ("bybit", "Bybit"),
+    "okx": ("okx", "Okx"),
 }
 
 

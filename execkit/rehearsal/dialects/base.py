@@ -30,7 +30,8 @@ OPS = (
 class Request:
     """One request, by HTTP or over a socket (`transport` "http" or "ws").
 
-    params : of the query and of the body together (form or JSON object), in order. path_args : what
+    params : of the query and of the body together (form or JSON object), in order; what a JSON list
+    holds is under "items". path_args : what
     the endpoint's pattern caught. id : of a socket request, as the client gave it.
     """
 
@@ -62,12 +63,13 @@ class Request:
         )
         made.params = dict(parse_qsl(raw_query, keep_blank_values=True))
         text = body.strip()
-        if text.startswith("{"):
+        if text.startswith(("{", "[")):
             try:
-                made.params |= json.loads(text)
+                told = json.loads(text)
             except ValueError:
                 raise Rejected("bad_request", "the body is not JSON") from None
-        elif text and not text.startswith("["):
+            made.params |= {"items": told} if isinstance(told, list) else told
+        elif text:
             made.params |= dict(parse_qsl(text, keep_blank_values=True))
         return made
 
