@@ -11,6 +11,7 @@ _HOME = {
     "binance": ("binance_spot", "BinanceSpot"),
     "binanceusdm": ("binance_usdm", "BinanceUsdm"),
     "bybit": ("bybit", "Bybit"),
+    "kucoin": ("kucoin", "Kucoin"),
     "okx": ("okx", "Okx"),
 }
 
