@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from execkit.venues.feed import Feed
     from execkit.venues.fetching import Fetched
     from execkit.venues.recording import Recording
+    from execkit.venues.route import Route
 
 data = typer.Typer(
     help="Market data: check it, import it, record it live, fetch the past.", no_args_is_help=True
@@ -89,7 +90,8 @@ def data_record(
 ) -> None:
     """Record live market data, part by part; `MarketData.load` of the folder reads all of it."""
     wanted = [kind.strip() for kind in kinds.split(",") if kind.strip()]
-    work = _record(exchange, symbols, wanted, out, minutes, part_minutes, rehearsal, as_json)
+    route = _route(exchange, rehearsal)
+    work = _record(exchange, symbols, wanted, out, minutes, part_minutes, route, as_json)
     feed, recording = asyncio.run(work)
     gaps = [
         {"symbol": g.symbol, "kind": g.kind, "reason": g.reason, "from_ns": g.from_ns,
@@ -110,16 +112,14 @@ async def _record(
     out: Path,
     minutes: float | None,
     part_minutes: float,
-    rehearsal: str | None,
+    route: Route | None,
     as_json: bool,
 ) -> tuple[Feed, Recording]:
     from execkit.venues.feed import Feed
     from execkit.venues.quirks import quirks_for
     from execkit.venues.recording import Recording
-    from execkit.venues.route import Route
 
     quirks = quirks_for(exchange)
-    route = None if rehearsal is None else await Route.at(rehearsal)
     feed = Feed(quirks, symbols, kinds, route=route)
     recording = Recording(feed.board, out, exchange, part_s=60 * part_minutes)
     stopped = _stop_on_signal()
@@ -174,7 +174,8 @@ def data_fetch(
         raise InvalidInput("kind", chosen, "say one of: --bars 1m, --prints, --funding")
     interval_ns(bars or "1m")  # refuses what is no length of time
     times = _moment(start, "from"), _moment(end, "to") if end else None
-    work = _fetch(exchange, symbol, chosen[0], bars or "1m", times, out, rehearsal, as_json)
+    route = _route(exchange, rehearsal)
+    work = _fetch(exchange, symbol, chosen[0], bars or "1m", times, out, route, as_json)
     done = asyncio.run(work)
     say(f"{done.rows:,} rows of {chosen[0]}, {len(done.holes)} holes: {out}", as_json)
     holes = [{"from_ms": h.from_ms, "to_ms": h.to_ms, "reason": h.reason} for h in done.holes]
@@ -190,20 +191,19 @@ async def _fetch(
     timeframe: str,
     times: tuple[int, int | None],
     out: Path,
-    rehearsal: str | None,
+    route: Route | None,
     as_json: bool,
 ) -> Fetched:
     from tqdm import tqdm
 
-    from execkit.venues.feed import load_markets, public_client
+    from execkit.venues.client import make_client
+    from execkit.venues.feed import load_markets
     from execkit.venues.fetching import Fetcher, exchange_now_ns
     from execkit.venues.quirks import quirks_for
-    from execkit.venues.route import Route
     from execkit.words import normalise_symbol
 
     quirks, name = quirks_for(exchange), normalise_symbol(symbol)
-    route = None if rehearsal is None else await Route.at(rehearsal)
-    client = public_client(quirks, route)
+    client = make_client(quirks, route=route)
     try:
         await load_markets(client, quirks)
         start, end = times
@@ -224,6 +224,12 @@ async def _fetch(
             return await fetcher.run(progress)
     finally:
         await client.close()
+
+
+def _route(exchange: str, rehearsal: str | None) -> Route | None:
+    from execkit.venues.opening import rehearsed
+
+    return None if rehearsal is None else rehearsed(exchange, rehearsal)[0]
 
 
 def _moment(text: str, field: str) -> int:

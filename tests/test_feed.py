@@ -18,7 +18,7 @@ from execkit.clock import NS_PER_S, ReplayClock
 from execkit.domain import Instrument
 from execkit.errors import InvalidInput, RetryLater
 from execkit.rehearsal import Rehearsal
-from execkit.rehearsal.markets import quiet, spot
+from execkit.rehearsal.markets import linear, quiet, spot
 from execkit.venues.board import Board
 from execkit.venues.feed import Feed
 from execkit.venues.feed_events import (
@@ -31,7 +31,7 @@ from execkit.venues.feed_events import (
     MarketPrint,
 )
 from execkit.venues.quirks import quirks_for
-from execkit.venues.route import Route
+from execkit.venues.sequences import Sequences
 
 STEP = 100 * MS
 COIN: Instrument = spot(BTC, "BTC", "USDT", "0.5", "0.001")
@@ -133,6 +133,79 @@ def test_a_bar_is_told_once_when_the_next_has_begun() -> None:
     inside = [p for p in prints if whole.ts_ns <= p.ts_ns < whole.ts_ns + whole.interval_ns]
     assert (whole.open, whole.close) == (inside[0].price, inside[-1].price)
     assert whole.volume == pytest.approx(sum(p.quantity for p in inside))
+
+
+@pytest.mark.parametrize(
+    "exchange, symbol",
+    [("binanceusdm", "BTCUSDT:USDT"), ("bybit", "BTCUSDT"), ("bybit", "BTCUSDT:USDT")],
+)
+def test_other_exchanges_books_and_prints_are_whole_too_and_so_is_what_follows_a_gap(
+    exchange: str, symbol: str
+) -> None:
+    make = linear if ":" in symbol else spot
+    market = moving(instrument=make(symbol, "BTC", "USDT", "0.5", "0.001"))
+    heard = Heard()
+
+    async def do(r: Rehearsal, feed: Feed) -> None:
+        told = r.exchange.feeds[symbol]
+
+        def same() -> bool:
+            book, (_, bids, asks) = feed.board.book(symbol), told.book(20)
+            return book is not None and [book.bids.tolist(), book.asks.tolist()] == [
+                [[float(p), float(q)] for p, q in side] for side in (bids, asks)
+            ]
+
+        await until(same)
+        await until(lambda: len({t for s in r.wire.sockets for t in s.topics}) >= 2)  # type: ignore[union-attr]
+        for _ in range(20):
+            r.clock.advance(STEP)
+            await until(same)
+        await until(lambda: feed.board.counts["prints"] == len(told.prints))
+        assert [p.price for p in heard.of(MarketPrint)] == [float(p.price) for p in told.prints]
+        assert [p.quantity for p in heard.of(MarketPrint)] == [
+            float(p.quantity) for p in told.prints
+        ]
+        assert not feed.board.gaps
+        rule = r.faults.stream("depth", "drop")
+        while not rule.struck:
+            r.clock.advance(STEP)
+            await asyncio.sleep(0.01)
+        r.clock.advance(STEP)
+        await until(lambda: any(g.kind == "depth" for g in feed.board.gaps))
+        await until(same)
+        assert {g.reason for g in feed.board.gaps if g.kind == "depth"} == {"sequence"}
+
+    stepped(do, market=market, exchange=exchange, symbols=[symbol], sink=heard, subscribed=False)
+
+
+def test_numbers_that_do_not_follow_are_noticed_where_ccxt_looks_at_none() -> None:
+    class Socket: ...
+
+    one, two = Socket(), Socket()
+    bybit = Sequences("bybit")
+
+    def book(u: int, kind: str = "delta") -> dict[str, Any]:
+        return {"topic": "orderbook.50.BTCUSDT", "type": kind, "data": {"u": u}}
+
+    assert [bybit.broken(book(*x), one) for x in ((7, "snapshot"), (8,), (9,))] == [""] * 3
+    assert bybit.broken(book(11), one) == "orderbook.50.BTCUSDT 11 follows 9"
+    assert not bybit.broken(book(50), two)  # another connection
+    assert not bybit.broken(book(1, "snapshot"), one)  # the exchange was started anew
+    assert not bybit.broken({"topic": "publicTrade.BTCUSDT"}, one)
+
+    coinbase = Sequences("coinbase")
+    assert [coinbase.broken({"sequence_num": n}, one) for n in (0, 1, 2)] == [""] * 3
+    assert coinbase.broken({"sequence_num": 4}, one)
+
+    deribit = Sequences("deribit")
+
+    def change(number: int, before: int | None) -> dict[str, Any]:
+        data = {"change_id": number, "prev_change_id": before}
+        return {"params": {"channel": "book.BTC-PERPETUAL.100ms", "data": data}}
+
+    steps = ((3, None), (8, 3), (9, 8), (20, 12))
+    assert [bool(deribit.broken(change(*s), one)) for s in steps] == [False] * 3 + [True]
+    assert not Sequences("binance").broken(book(1), one)
 
 
 # -- what goes wrong ------------------------------------------------------------------------------
@@ -280,12 +353,6 @@ def test_an_exchange_that_is_down_at_the_start_is_to_be_tried_later() -> None:
         assert feed.client is None
 
     asyncio.run(run())
-
-
-@pytest.mark.parametrize("url", ["http://example.com:80", "https://127.0.0.1:1", "nonsense"])
-def test_a_rehearsal_is_on_this_machine(url: str) -> None:
-    with pytest.raises(InvalidInput, match="rehearsal"):
-        asyncio.run(Route.at(url))
 
 
 # -- the board ------------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ import execkit as ek
 from execkit.clock import NS_PER_S
 from execkit.errors import InvalidInput, RetryLater
 from execkit.rehearsal import Rehearsal
-from execkit.venues.feed import load_markets, public_client
+from execkit.venues.client import make_client
+from execkit.venues.feed import load_markets
 from execkit.venues.fetching import Fetched, Fetcher
 from execkit.venues.paging import Hole, Pager, Row
 from execkit.venues.quirks import quirks_for
@@ -116,7 +117,7 @@ async def past(minutes: int = 3) -> AsyncIterator[tuple[Rehearsal, Any, Any]]:
         r.clock.advance_to(r.clock.start_ns // (60 * NS_PER_S) * 60 * NS_PER_S + 60 * NS_PER_S)
         r.clock.advance(minutes * 60 * NS_PER_S)
         quirks = quirks_for("binance")
-        client = public_client(quirks, r.route)
+        client = make_client(quirks, route=r.route)
         try:
             await load_markets(client, quirks)
             yield r, client, quirks

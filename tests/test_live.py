@@ -352,7 +352,7 @@ async def test_open_venue_finds_a_rehearsal_by_its_address_or_by_itself() -> Non
     [
         ({"exchange": "nosuch"}, "exchange"),
         ({"mode": "real"}, "mode"),
-        ({"mode": "paper"}, "mode"),
+        ({"mode": "paper"}, "symbols"),
         ({"mode": "live", "rehearsal": "http://127.0.0.1:1"}, "mode"),
         ({"rehearsal": "http://example.com:1"}, "rehearsal"),
         ({"rehearsal": "https://127.0.0.1:1"}, "rehearsal"),

@@ -17,6 +17,7 @@ from execkit.clock import LiveClock
 from execkit.engine import ExecutionEngine
 from execkit.errors import InvalidInput, RetryLater
 from execkit.journal import Journal
+from execkit.rehearsal import Rehearsal
 from execkit.risk import RiskGuard
 from execkit.venues.base import ReplayVenue, UpdateKind, VenueUpdate
 from execkit.venues.feed import Feed
@@ -139,6 +140,26 @@ def test_it_is_a_venue_that_the_engine_moves() -> None:
             assert isinstance(FeedPaper(feed), ReplayVenue)
 
     asyncio.run(run())
+
+
+def test_a_paper_venue_of_an_exchange_is_opened_as_any_other() -> None:
+    """Without keys; an order at market meets what the exchange shows."""
+
+    async def run() -> None:
+        async with Rehearsal("binance", speed=1) as r:
+            venue = ek.open_venue("binance", mode="paper", rehearsal=r, symbols=[BTC])
+            assert venue.mode is ek.ExecutionMode.PAPER
+            engine = ExecutionEngine({"paper": venue}, starting_equity=10**6)
+            await engine.start()
+            signal = ek.TradingSignal(symbol=BTC, action="buy", quantity="0.01")
+            result = await engine.execute_signal(signal, "paper")
+            assert result.order is not None
+            assert result.order.status is ek.ExecutionStatus.FILLED
+            assert result.order.average_filled_price == Decimal("50000.01")
+            assert result.order.arrival_price == Decimal("50000")
+            await engine.stop()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
 
 
 def test_nothing_is_taken_while_the_market_cannot_be_seen() -> None:

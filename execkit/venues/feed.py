@@ -19,6 +19,7 @@ from execkit.domain import Instrument
 from execkit.errors import FixRequest, InvalidInput, RetryLater
 from execkit.timeframes import interval_ns
 from execkit.venues.board import Board
+from execkit.venues.client import make_client
 from execkit.venues.feed_events import BookState
 from execkit.venues.feed_intake import Intake, id_of
 from execkit.venues.quirks import Quirks
@@ -40,18 +41,6 @@ _COUNTED_IDS = frozenset({"binance"})  # whose prints are numbered without holes
 _BREATH_S = 0.02  # between two looks at a stream: what comes meanwhile is told by the tap
 _SLOWEST_S = 30.0
 _RESYNC_NS = 2 * NS_PER_S
-
-
-def public_client(quirks: Quirks, route: Route | None = None, *, keep_alive_s: float = 15.0) -> Any:
-    """A ccxt.pro client without keys, for market data. Call it within the running event loop."""
-    import ccxt.pro
-
-    client = getattr(ccxt.pro, quirks.id)(quirks.options())
-    client.streaming = {**client.streaming, "keepAlive": round(keep_alive_s * 1000)}
-    quirks.prepare(client)
-    if route is not None:
-        route.attach(client)
-    return client
 
 
 async def load_markets(client: Any, quirks: Quirks) -> None:
@@ -147,7 +136,7 @@ class Feed(Intake):
         """
         if self.client is not None:
             return
-        self.client = public_client(self.quirks, self.route)
+        self.client = make_client(self.quirks, route=self.route)
         try:
             async with asyncio.timeout(self.start_timeout_s):
                 await self._learn()

@@ -13,6 +13,7 @@ from execkit.tables import BUY, SELL, UNKNOWN
 from execkit.venues.board import Board
 from execkit.venues.feed_events import Level
 from execkit.venues.quirks import Quirks
+from execkit.venues.sequences import Sequences
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ class Intake(ABC):
 
     def __init__(self, board: Board, quirks: Quirks, bar_ns: int) -> None:
         self.board, self.quirks, self._bar_ns = board, quirks, bar_ns
+        self._sequences = Sequences(quirks.id)
         self._sockets: dict[tuple[str, str], Any] = {}
         self._bars_from: dict[str, int] = {}
         self._funding: dict[str, tuple[int, float, float]] = {}
@@ -42,6 +44,16 @@ class Intake(ABC):
 
     def stamp(self) -> int:
         return self.board.stamp()
+
+    def accepts(self, message: object, socket: Any) -> bool:
+        """False for what does not follow: all that the connection carries begins anew."""
+        broken = self._sequences.broken(message, socket)
+        if broken:
+            for (kind, symbol), carried in self._sockets.items():
+                if carried is socket:
+                    self.board.begin_gap(symbol, kind, "sequence", broken)
+            self._hang_up(socket, broken)
+        return not broken
 
     def on_book(
         self, name: str, book: Any, levels: list[Level], whole: bool, local_ns: int, socket: Any

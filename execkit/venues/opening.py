@@ -17,6 +17,7 @@ from execkit.venues.route import Route
 from execkit.words import ExecutionMode
 
 if TYPE_CHECKING:
+    from execkit.venues.feed_paper import FeedPaper
     from execkit.venues.live import LiveVenue
 
 _INFO_S = 5.0
@@ -40,7 +41,7 @@ def open_venue(
     name: str = "",
     clock: Clock | None = None,
     **settings: Any,
-) -> EmulatedVenue:
+) -> EmulatedVenue | FeedPaper:
     """A venue of an exchange, not yet connected: ``await venue.connect()``, or let an engine do it.
 
     What the exchange lacks and our side can do safely is done on our side (see `EmulatedVenue`).
@@ -48,12 +49,13 @@ def open_venue(
     Parameters
     ----------
     exchange : ccxt's name, e.g. "binance". mode : "demo" is the exchange's test network, with keys
-    of its own; "live" is real money and has to be said. account : which of several sets of keys.
-    credentials : instead of those that `execkit.secrets` finds by name. symbols : whose quotes are
-    streamed from the start. rehearsal : the admin address of an ``execkit rehearse`` on this
-    machine, or the `Rehearsal` itself; its own keys are used, and nothing leaves the machine.
+    of its own; "paper" its live streams without keys, matched here (`FeedPaper`); "live" is real
+    money and has to be said. account : which of several sets of keys. credentials : instead of
+    those that `execkit.secrets` finds by name. symbols : whose quotes are streamed from the start;
+    of paper: all that can be traded. rehearsal : the admin address of an ``execkit rehearse`` on
+    this machine, or the `Rehearsal` itself; its own keys are used, and nothing leaves the machine.
     name : under which an engine routes to it, for two accounts of one exchange. settings : of
-    `LiveVenue`.
+    `LiveVenue`; of paper: those of `FeedPaper`, and kinds, stale_s, start_timeout_s of its `Feed`.
 
     Raises
     ------
@@ -62,14 +64,13 @@ def open_venue(
     """
     world = ExecutionMode.of(mode, "mode")
     if world is ExecutionMode.PAPER:
-        fix = "for paper use PaperVenue on recorded data, or FeedPaper on live streams"
-        raise InvalidInput("mode", "paper", fix)
+        return _paper(exchange, symbols, rehearsal, name, clock, settings)
     quirks = quirks_for(exchange)
     route = None
     if rehearsal:
         if world is ExecutionMode.LIVE:
             raise InvalidInput("mode", "live", "a rehearsal is never live; use mode='demo'")
-        route, found = _rehearsed(exchange, rehearsal)
+        route, found = rehearsed(exchange, rehearsal)
         credentials = credentials or found
     elif credentials is None:
         credentials = load_credentials(exchange, account, demo=world is ExecutionMode.DEMO)
@@ -86,6 +87,27 @@ def open_venue(
     return EmulatedVenue(venue, quirks.require, clock=clock)
 
 
+def _paper(
+    exchange: str,
+    symbols: Sequence[str],
+    rehearsal: str | Rehearsing,
+    name: str,
+    clock: Clock | None,
+    settings: dict[str, Any],
+) -> FeedPaper:
+    """Live streams without keys, and our own matching on them."""
+    _live()  # says what is missing if ccxt is
+    from execkit.venues.feed import Feed
+    from execkit.venues.feed_paper import FeedPaper
+
+    route = rehearsed(exchange, rehearsal)[0] if rehearsal else None
+    for_feed = {
+        k: settings.pop(k) for k in ("kinds", "stale_s", "start_timeout_s") if k in settings
+    }
+    feed = Feed(quirks_for(exchange), symbols, route=route, clock=clock, **for_feed)
+    return FeedPaper(feed, name or exchange, **settings)
+
+
 def _live() -> type[LiveVenue]:
     try:
         from execkit.venues.live import LiveVenue
@@ -96,7 +118,8 @@ def _live() -> type[LiveVenue]:
     return LiveVenue
 
 
-def _rehearsed(exchange: str, rehearsal: str | Rehearsing) -> tuple[Route, Credentials]:
+def rehearsed(exchange: str, rehearsal: str | Rehearsing) -> tuple[Route, Credentials]:
+    """How to reach a rehearsal of that exchange, and its keys. Raises as `open_venue`."""
     info = rehearsal.info() if isinstance(rehearsal, Rehearsing) else _ask(str(rehearsal))
     route = Route.of(info)
     if info.get("exchange") != exchange:

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from execkit.errors import InvalidInput, RetryLater
+from execkit.errors import InvalidInput
 
 if TYPE_CHECKING:
     import aiohttp
@@ -43,26 +42,6 @@ class Route:
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             fix = f"has no usable hosts and ca_pem ({error!r}): is that a rehearsal's admin port?"
             raise InvalidInput("info", info, fix) from None
-
-    @classmethod
-    async def at(cls, url: str) -> Route:
-        """That of the rehearsal exchange whose admin port is `url`, which must be on this machine.
-        Raises `RetryLater` if it does not answer."""
-        import aiohttp
-
-        parts = urlsplit(url)
-        if parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-            raise InvalidInput("rehearsal", url, "give the address that `execkit rehearse` prints")
-        try:
-            timeout = aiohttp.ClientTimeout(total=10)
-            async with (
-                aiohttp.ClientSession(trust_env=False, timeout=timeout) as session,
-                session.get(f"{url.rstrip('/')}/info") as answer,
-            ):
-                info = await answer.json()
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise RetryLater(f"no rehearsal exchange answers at {url}: {error}") from error
-        return cls.of(info)
 
     def ssl_context(self) -> ssl.SSLContext:
         """Verifies certificates and host names, against this authority alone."""

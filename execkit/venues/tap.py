@@ -24,6 +24,10 @@ class Told(Protocol):
         """Local time of a message that begins to be read now."""
         ...
 
+    def accepts(self, message: object, socket: Any) -> bool:
+        """Whether a message follows those before it, and may be read."""
+        ...
+
     def on_book(
         self, name: str, book: Any, levels: list[Level], whole: bool, local_ns: int, socket: Any
     ) -> None: ...
@@ -83,7 +87,8 @@ class Tap:
         self._flush()
         self._socket, self._local_ns = socket, self.told.stamp()
         try:
-            self._handle(socket, message)
+            if self.told.accepts(message, socket):
+                self._handle(socket, message)
         except Exception as error:  # noqa: BLE001 - raised further up it would end the reading
             self.told.on_broken(error, socket)
         finally:

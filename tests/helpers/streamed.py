@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from execkit.domain import Instrument
 from execkit.market import MarketData
 from execkit.rehearsal import Rehearsal
 from execkit.sample import make_book
@@ -21,9 +23,18 @@ PATIENCE_S = 30.0
 BTC = "BTCUSDT"
 
 
-def moving(minutes: int = 2, seed: int = 7) -> MarketData:
-    """A book with 100 ms messages and prints."""
-    return make_book(minutes, seed)
+def moving(minutes: int = 2, seed: int = 7, instrument: Instrument | None = None) -> MarketData:
+    """A book with 100 ms messages and prints, of the instrument if one is given."""
+    made = make_book(minutes, seed)
+    if instrument is None:
+        return made
+    frames = {
+        kind: table.frame().assign(symbol=instrument.symbol) for kind, table in made.tables.items()
+    }
+    known = {"instruments": [instrument], "venue": "rehearsal"}
+    depth = MarketData.from_depth(frames["depth"], **known)
+    prints = MarketData.from_prints(frames["prints"], **known)
+    return replace(depth, prints=prints.prints, shared_seq=True)
 
 
 async def until(done: Callable[[], bool], what: str = "") -> None:
@@ -46,27 +57,30 @@ def stepped(do: Callable[[Rehearsal, Feed], Awaitable[None]], **settings: Any) -
 @asynccontextmanager
 async def streamed(
     market: MarketData | None = None,
+    exchange: str = "binance",
     symbols: Sequence[str] = (BTC,),
     kinds: Sequence[str] = ("depth", "prints"),
     record: Path | None = None,
     sink: Callable[[Event], None] | None = None,
     started: bool = True,
+    subscribed: bool = True,
     **settings: Any,
 ) -> AsyncIterator[tuple[Rehearsal, Feed]]:
     """record : a folder that all is recorded to, in parts of a third of a second; sink : told of
     all, from before the first."""
-    async with Rehearsal("binance", market=market or moving(), speed=0) as r:
-        feed = Feed(quirks_for("binance"), symbols, kinds, route=r.route, **settings)
+    async with Rehearsal(exchange, market=market or moving(), speed=0) as r:
+        feed = Feed(quirks_for(exchange), symbols, kinds, route=r.route, **settings)
         if sink is not None:
             feed.board.listen(sink)
         recording = writing = None
         if record is not None:
-            recording = Recording(feed.board, record, "binance", part_s=0.3)
+            recording = Recording(feed.board, record, exchange, part_s=0.3)
             writing = asyncio.create_task(recording.run())
         try:
             if started:
                 await feed.start()
-                await subscribed(r, feed)
+            if started and subscribed:
+                await all_subscribed(r, feed)
             yield r, feed
         finally:
             await feed.close()
@@ -76,8 +90,8 @@ async def streamed(
                 await recording.close()
 
 
-async def subscribed(r: Rehearsal, feed: Feed) -> None:
-    """Wait until the exchange knows of every stream: what it says before is not for us."""
+async def all_subscribed(r: Rehearsal, feed: Feed) -> None:
+    """Wait until the exchange (Binance) knows of every stream: what it said before is not ours."""
     names = {"depth": "depth@100ms", "prints": "trade", "quotes": "bookTicker"}
     wanted = {
         f"{symbol.lower()}@{names[kind]}"
