@@ -20,6 +20,7 @@ from execkit import (
     __version__,
     cli_bench,
     cli_data,
+    cli_live,
     cli_rehearse,
     cli_simulate,
     cli_sweep,
@@ -54,6 +55,7 @@ app.add_typer(cli_bench.bench, name="bench")
 app.command()(cli_simulate.simulate)
 app.command()(cli_sweep.sweep)
 app.command()(cli_rehearse.rehearse)
+app.command()(cli_live.doctor)
 
 DeskPath = Annotated[Path, typer.Argument(help="Desk directory, with journal and store.")]
 

@@ -50,6 +50,7 @@ class Check:
 
 
 _OPTIONAL = ("ccxt", "keyring", "papermill", "ipykernel", "plotly", "orjson", "duckdb", "pandas")
+_DESK_FILES = ("journal.sqlite", "execkit.duckdb")
 _SHARED_DISKS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "ceph"}
 _LOW_BYTES, _LEAST_BYTES = 5 * 2**30, 2**28
 _SLOW_S = 0.02  # a commit, in the middle: every order waits for one
@@ -212,8 +213,8 @@ def _file_system(folder: Path) -> str:
 
 
 def _desk_files(desk: Path) -> Iterator[Check]:
-    if not desk.is_dir():
-        yield Check("desk", Level.OK, f"{desk} is not there yet; it will be for its owner alone")
+    if not any((desk / name).exists() for name in _DESK_FILES):
+        yield Check("desk", Level.OK, f"none at {desk.absolute()}; one will be its owner's alone")
         return
     open_to = [p for p in (desk, *desk.rglob("*")) if _open_to_others(p)]
     if open_to:

@@ -24,6 +24,7 @@ def test_a_good_machine_has_no_failures(tmp_path: Path) -> None:
 
     assert [c for c in checks.values() if c.level is Level.FAILURE] == []
     assert {"python", "packages", "ccxt", "ccxt files", "disk", "commit", "desk"} <= set(checks)
+    assert "none at" in checks["desk"].said
     assert not (tmp_path / "desk").exists()
     assert list(tmp_path.iterdir()) == []
 

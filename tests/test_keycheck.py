@@ -10,7 +10,7 @@ import ccxt
 import pytest
 
 from execkit.clock import NS_PER_MS, NS_PER_S
-from execkit.errors import FixRequest, RetryLater
+from execkit.errors import FixRequest, RetryLater, StopTrading
 from execkit.secrets import Credentials, Secret
 from execkit.venues.keycheck import ACCEPT_WITHDRAWALS, KeyReport, check_key, judged, refused_key
 from execkit.venues.quirks import EXCHANGES, Permissions, Quirks, quirks_for
@@ -56,7 +56,7 @@ class Answering:
 
 def asked(answer: Any, *, accept: str = "", quirks: Quirks | None = None) -> KeyReport:
     quirks = quirks or quirks_for("binance")
-    return asyncio.run(check_key(Answering(answer), quirks, KEYS, now_ns=NOW_NS, accept=accept))
+    return asyncio.run(check_key(Answering(answer), quirks, KEYS, accept=accept))
 
 
 def judge(accept: str = "", **facts: Any) -> KeyReport:
@@ -112,7 +112,7 @@ def test_a_key_that_the_exchange_does_not_know_is_explained(exchange: str, code:
     kind = getattr(ccxt, exchange)().exceptions["exact"][code]
     error = kind(f'{exchange} {{"code":{code},"msg":"Invalid API-key"}} signature=aaaaaaaaaaaaaaaa')
 
-    with pytest.raises(FixRequest, match="key of the live exchange and not of the test") as caught:
+    with pytest.raises(StopTrading, match="key of the live exchange and not of the test") as caught:
         asked(error)
     assert "BINANCE_API_KEY in the environment" in str(caught.value)
     assert code in str(caught.value)

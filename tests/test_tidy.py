@@ -43,7 +43,7 @@ LAYERS = (
     "diff remotes resuming scheduling",
     "engine",
     "desk",
-    "runner demo bench soak doctor",
+    "runner demo bench soak doctor doctor_exchange",
     "cli cli_parts cli_simulate cli_bench cli_sweep cli_live cli_data cli_rehearse",
 )
 RANK = {name: row for row, names in enumerate(LAYERS) for name in names.split()}

@@ -216,6 +216,8 @@ class _Beneath:
     logger = _Quiet()
     network: Network
     clock_offset_ms = 0
+    # an exchange may repeat a key in its answer, and whoever shows the client would show that
+    enableLastHttpResponse = enableLastResponseHeaders = False  # noqa: N815  ccxt's names
     session: aiohttp.ClientSession | None
     closed_by_user: bool
     ssl_context: Any

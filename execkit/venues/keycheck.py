@@ -6,11 +6,13 @@ may be used from any address is a warning; some exchanges let such keys expire, 
 
 from __future__ import annotations
 
+import logging
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from execkit.clock import NS_PER_S
-from execkit.errors import FixRequest, RetryLater
+from execkit.errors import FixRequest, RetryLater, StopTrading
 from execkit.redaction import cleaned, redacted
 from execkit.secrets import Credentials
 from execkit.venues.quirks.base import Quirks
@@ -19,6 +21,7 @@ from execkit.venues.quirks.calls import Permissions
 ACCEPT_WITHDRAWALS = "this key can withdraw my funds"
 """What has to be typed to use a key that can withdraw."""
 
+_log = logging.getLogger(__name__)
 _SOON_NS = 7 * 24 * 3600 * NS_PER_S
 
 
@@ -30,19 +33,39 @@ class KeyReport:
     warnings: tuple[str, ...] = ()
 
 
+async def prove_key(
+    client: Any, quirks: Quirks, credentials: Credentials, demo: bool, accept: str
+) -> None:
+    """What a venue asks before anything else: for real money all of `check_key`, in a test world
+    whether the key is taken. A stream alone would look up before it is refused."""
+    if not demo:
+        await check_key(client, quirks, credentials, accept=accept)
+    if demo or quirks.permissions_call() is None:
+        await ask_account(client, quirks, credentials, demo=demo)
+
+
 async def check_key(
-    client: Any, quirks: Quirks, credentials: Credentials, *, now_ns: int, accept: str = ""
+    client: Any, quirks: Quirks, credentials: Credentials, *, accept: str = ""
 ) -> KeyReport:
     """Ask the exchange what the key may do, and refuse one that is not fit for real money.
 
     For live accounts; test worlds have no such question. `client` : a ccxt client with the key.
     accept : `ACCEPT_WITHDRAWALS`, typed by a human, to use a key that can withdraw all the same.
+    Warnings are logged, too.
 
     Raises
     ------
-    FixRequest : the exchange does not know the key, the key can withdraw, or it may not trade.
+    FixRequest : the key can withdraw, or it may not place orders.
+    StopTrading : the exchange does not take the key.
     RetryLater : no answer: what is not known to be safe does not start.
     """
+    report = await _asked(client, quirks, credentials, accept)
+    for warning in report.warnings:
+        _log.warning("%s", warning)
+    return report
+
+
+async def _asked(client: Any, quirks: Quirks, credentials: Credentials, accept: str) -> KeyReport:
     call = quirks.permissions_call()
     if call is None:
         unknown = (
@@ -66,7 +89,28 @@ async def check_key(
             f"{quirks.title} told what the key may do in a way that is not known here "
             f"({type(error).__name__}): upgrade execkit, or use an account of another exchange"
         ) from cleaned(error)
-    return judged(found, quirks, credentials, now_ns=now_ns, accept=accept)
+    return judged(found, quirks, credentials, now_ns=time.time_ns(), accept=accept)
+
+
+async def ask_account(
+    client: Any, quirks: Quirks, credentials: Credentials, *, demo: bool = False
+) -> None:
+    """Ask for the balances: the first question that only a good key gets an answer to.
+
+    Raises `StopTrading` where the key is refused, `RetryLater` where there is no answer.
+    """
+    import ccxt
+
+    call = quirks.holdings_calls()[0]
+    try:
+        await getattr(client, call.method)(*call.args, params=dict(call.params))
+    except ccxt.AuthenticationError as error:
+        raise refused_key(error, quirks, credentials, demo=demo) from cleaned(error)
+    except ccxt.BaseError as error:
+        said = redacted(str(error))[:200]
+        raise RetryLater(f"{quirks.title} does not tell the balances ({said}): try again") from (
+            cleaned(error)
+        )
 
 
 def judged(
@@ -93,13 +137,14 @@ def judged(
 
 
 def refused_key(
-    error: Exception, quirks: Quirks, credentials: Credentials, *, demo: bool
-) -> FixRequest:
-    """What it means that an exchange did not have a key at the start, as an error to raise."""
+    said: object, quirks: Quirks, credentials: Credentials, *, demo: bool
+) -> StopTrading:
+    """What it means that an exchange refuses a key at the start, as an error to raise. said : its
+    words, or the error that has them."""
     here, there = ("test world", "live exchange") if demo else ("live exchange", "test world")
-    said = redacted(str(error)).strip()[:200]
-    return FixRequest(
-        f"{quirks.title} does not accept the key {credentials.origin} ({said}): check that it is a "
+    words = redacted(str(said)).strip()[:200]
+    return StopTrading(
+        f"{quirks.title} does not take the key {credentials.origin} ({words}): check that it is a "
         f"key of the {here} and not of the {there}, that it is enabled there and may be used from "
         "this address, and that key, secret and password belong together"
     )

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from execkit.errors import ExecKitError, RetryLater
+from execkit.errors import ExecKitError, RetryLater, StopTrading
 from execkit.venues.limiter import Lane, Limiter
 from execkit.venues.outcomes import Outcome, classify
 from execkit.venues.quirks import Call, Quirks, Verdict
@@ -53,6 +53,7 @@ class Line:
         self.client, self.quirks, self.name, self.limiter = client, quirks, name, limiter
         self.on_halt, self.timeout_s, self.patience_s = on_halt, timeout_s, patience_s
         self._syncing: asyncio.Task[None] | None = None
+        self._halted = ""
 
     async def ask(self, call: Call, lane: Lane) -> Any:
         """One request, sent at most once. Raises `Failed` without a usable answer, `RetryLater` if
@@ -71,7 +72,10 @@ class Line:
 
     async def read(self, call: Call, lane: Lane = Lane.LOOKUP) -> Any:
         """A request that changes nothing. Raises `RetryLater`, `StopTrading` where the exchange
-        will not have the key, and `Failed` where it says that there is no such thing."""
+        will not have the key, and `Failed` where it says that there is no such thing. Once it has
+        refused the key it is not asked again: that would earn a ban on top."""
+        if self._halted:
+            raise StopTrading(f"{self.name} is halted ({self._halted}): see to the key, then start")
         try:
             return await self.ask(call, lane)
         except Failed as failed:
@@ -87,6 +91,7 @@ class Line:
         if outcome.verdict is _V.BACK_OFF or outcome.retry_after_s is not None:
             self.limiter.pause(_PAUSE_S if outcome.retry_after_s is None else outcome.retry_after_s)
         if outcome.verdict is _V.HALT:
+            self._halted = outcome.reason or "halted"
             self.on_halt(outcome.reason)
         if outcome.verdict is _V.RESYNC and (self._syncing is None or self._syncing.done()):
             self._syncing = asyncio.get_running_loop().create_task(self._resync())
@@ -98,9 +103,11 @@ class Line:
             return
         for _ in range(3):
             asked = client.milliseconds_here()
-            theirs = int(await self.read(self.quirks.call("fetch_time")))
+            theirs = await self.read(self.quirks.call("fetch_time"))
+            if not isinstance(theirs, (int, float)):
+                raise RetryLater(f"{self.name} does not tell its time: {str(theirs)[:40]!r}")
             heard = client.milliseconds_here()
-            look = (heard - asked, theirs - (asked + heard) // 2)
+            look = (heard - asked, int(theirs) - (asked + heard) // 2)
             best = look if best is None else min(best, look)
         assert best is not None
         client.clock_offset_ms = best[1]

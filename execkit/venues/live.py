@@ -19,6 +19,7 @@ from execkit.secrets import Credentials
 from execkit.venues.base import Listener, Quote, VenueUpdate
 from execkit.venues.client import KEEP_ALIVE_S, make_client
 from execkit.venues.hearing import Hearing
+from execkit.venues.keycheck import prove_key, refused_key
 from execkit.venues.limiter import Lane, Limiter
 from execkit.venues.line import Failed, Line
 from execkit.venues.outcomes import Outcome, misfit
@@ -42,10 +43,11 @@ class LiveVenue:
     quotes are streamed from the start; others from their first `quote` on. route : see `Route`.
     timeout_s : one request's, connection and answer included. patience_s : how long an order waits
     for its turn before it is given back as not sent. limited : False leaves the rate to the caller.
+    accept : see `check_key`.
 
-    `connect` raises `RetryLater` where the exchange cannot be reached and `StopTrading` where it
-    will not have the key. A caller that is cancelled does not cancel its request: the answer comes
-    through the listener, or as a doubt.
+    `connect` raises `RetryLater` where the exchange cannot be reached, `StopTrading` where it will
+    not have the key, `FixRequest` for a live key that can withdraw. A caller that is cancelled does
+    not cancel its request: the answer comes through the listener, or as a doubt.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class LiveVenue:
         patience_s: float = 5.0,
         keep_alive_s: float = KEEP_ALIVE_S,
         limited: bool = True,
+        accept: str = "",
     ) -> None:
         if mode is ExecutionMode.PAPER:
             raise InvalidInput("mode", "paper", "a paper venue sends no orders to an exchange")
@@ -70,7 +73,8 @@ class LiveVenue:
         self.clock: Clock = clock or LiveClock()
         self.timeout_s, self.patience_s = timeout_s, patience_s
         self._credentials, self._route, self._keep_alive_s = credentials, route, keep_alive_s
-        self._symbols = tuple(symbols)
+        self._symbols, self._accept = tuple(symbols), accept
+        self._demo = mode is ExecutionMode.DEMO
         self.limiter = Limiter(quirks.budgets if limited else ())
         self.hearing = Hearing(quirks, self.name, mode, self.clock, self._want_fills)
         self.client: Any = None
@@ -115,12 +119,11 @@ class LiveVenue:
         """Load markets, measure the clocks, subscribe to the account; idempotent."""
         if self.client is not None:
             return
-        demo = self.mode is ExecutionMode.DEMO and self._route is None
         settings: dict[str, Any] = {
             "route": self._route,
             "timeout_s": self.timeout_s,
             "keep_alive_s": self._keep_alive_s,
-            "demo": demo,
+            "demo": self._demo and self._route is None,
         }
         self.client = make_client(self.quirks, self._credentials, **settings)
         try:
@@ -136,6 +139,7 @@ class LiveVenue:
             await self._line.read(self.quirks.call("load_markets"))
             self.quirks.learn(self.client)
             await self._line.sync_clock()
+            await prove_key(self.client, self.quirks, self._credentials, self._demo, self._accept)
             await self._subscribe()
             public = make_client(self.quirks, **settings)
             public.set_markets_from_exchange(self.client)
@@ -162,7 +166,8 @@ class LiveVenue:
         )
         if not await self._streams.start(self.timeout_s):
             if self.link.state is LinkState.HALTED:
-                raise StopTrading(f"{self.name} does not take the key: {self.link.reason}")
+                said, keys = self.link.reason, self._credentials
+                raise refused_key(said, self.quirks, keys, demo=self._demo)
             raise RetryLater(f"{self.name}: its account stream is down: {self.link.reason}")
 
     async def close(self) -> None:
