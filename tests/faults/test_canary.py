@@ -186,7 +186,7 @@ def test_oracle_O7_a_session_full_of_errors_shows_its_keys_nowhere(tmp_path: Pat
             faults.before("create", "reject", skip=1, word="insufficient_balance", message=echo)
             faults.before("create", "code", skip=2, code=-9999, message=echo, status=400)
             page = f"<html>bad gateway {KEY} {SECRET}</html>"
-            faults.before("balance", "http", status=502, body=page, times=None)
+            faults.before("balance", "http", status=502, body=page, times=None, skip=1)
             faults.before("open_orders", "http", status=502, body=page, times=None)
             return await watched(sys.executable, "-c", SESSION, r.admin_url, folder=tmp_path)
 
