@@ -32,8 +32,7 @@ SECRET = "CaNaRySeCrEt+9/xW3mQ7zT1vB5nM8kL2pJ6hG4fD0sA/rE+uI7oPcY3wV5tZ9x="
 PATIENCE_S = 120.0
 
 SESSION = """
-import asyncio, logging, os, sys, traceback
-from pathlib import Path
+import asyncio, json, logging, os, sys, traceback, urllib.request
 import execkit as ek
 from execkit.dashboards import report
 from execkit.errors import ExecKitError
@@ -42,6 +41,15 @@ from execkit.secrets import load_credentials
 logging.basicConfig(level=logging.DEBUG, filename="session.log")
 logging.getLogger().addHandler(logging.StreamHandler())
 keys = load_credentials("binance")
+
+def breaks(op):
+    page = f"<html>bad gateway {os.environ['BINANCE_API_KEY']} {keys.secret.reveal()}</html>"
+    rule = {"point": "request", "op": op, "verb": "http", "status": 502, "body": page}
+    rule["times"] = None
+    token = {"X-Token": os.environ["ADMIN_TOKEN"]}
+    url = f"{sys.argv[1]}/faults/add"
+    urllib.request.urlopen(urllib.request.Request(url, json.dumps(rule).encode(), token)).close()
+
 print(keys, vars(keys), [keys.key, keys.secret], f"{keys.secret:>9}")
 
 async def day():
@@ -58,8 +66,11 @@ async def day():
     while venue.quote("BTCUSDT") is None:
         await asyncio.sleep(0.02)
     for number in range(6):
-        made = await engine.execute_signal(ek.TradingSignal("BTC/USDT", "BUY", "0.01"), "binance")
+        wish = ek.TradingSignal("BTC/USDT", "BUY", f"0.0{number + 1}")
+        made = await engine.execute_signal(wish, "binance")
         print(number, made.success, made.error, made.order and made.order.reason)
+    await asyncio.to_thread(breaks, "balance")
+    await asyncio.to_thread(breaks, "open_orders")
     for read in (venue.holdings, venue.open_orders, venue.holdings):
         try:
             await read()
@@ -131,7 +142,7 @@ def command_lines() -> Iterator[str]:
             yield path.read_bytes().decode(errors="replace")
 
 
-async def watched(*command: object, folder: Path) -> tuple[int, bytes, list[str]]:
+async def watched(*command: object, folder: Path, **environ: str) -> tuple[int, bytes, list[str]]:
     """Run it with the canaries in its environment: exit status, all it printed, and the command
     lines that showed one meanwhile."""
     process = await asyncio.create_subprocess_exec(
@@ -145,6 +156,7 @@ async def watched(*command: object, folder: Path) -> tuple[int, bytes, list[str]
             "PYTHONPATH": str(ROOT),
             "BINANCE_API_KEY": KEY,
             "BINANCE_API_SECRET": SECRET,
+            **environ,
         },
     )
     seen: list[str] = []
@@ -182,13 +194,17 @@ def test_oracle_O7_a_session_full_of_errors_shows_its_keys_nowhere(tmp_path: Pat
             r.exchange.add_key(replace(r.key, key=KEY, secret=SECRET))
             faults = r.faults
             echo = f"signature for {KEY} is not valid, nor is {SECRET}"
-            faults.after("create", "reset", skip=1)
+            faults.after("create", "reset", skip=3)
             faults.before("create", "reject", skip=1, word="insufficient_balance", message=echo)
             faults.before("create", "code", skip=2, code=-9999, message=echo, status=400)
-            page = f"<html>bad gateway {KEY} {SECRET}</html>"
-            faults.before("balance", "http", status=502, body=page, times=None, skip=1)
-            faults.before("open_orders", "http", status=502, body=page, times=None)
-            return await watched(sys.executable, "-c", SESSION, r.admin_url, folder=tmp_path)
+            return await watched(
+                sys.executable,
+                "-c",
+                SESSION,
+                r.admin_url,
+                folder=tmp_path,
+                ADMIN_TOKEN=r.admin_token,
+            )
 
     status, printed, lines = asyncio.run(run())
 
