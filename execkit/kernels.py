@@ -11,12 +11,33 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
 from numba import njit
+from numba.np import linalg
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _spare_scipy() -> None:
+    """Load the part of numba that imports all of scipy.linalg just to see that it is there, and
+    let it see that in less time; code that needs it imports it when it is compiled."""
+    whole, linalg.ensure_blas = linalg.ensure_blas, _is_there
+    try:
+        import_module("numba.np.arraymath")
+    finally:
+        linalg.ensure_blas = whole
+
+
+def _is_there() -> None:
+    if find_spec("scipy") is None:
+        raise ImportError("scipy is not installed")
+
+
+_spare_scipy()
 
 
 def kernel(function: F) -> F:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from execkit.arrays import fixed, is_one_value, one_value
+from execkit.arrays import fixed, is_one_value, one_value, short
 from execkit.clock import column_to_ns
 from execkit.errors import InvalidInput
 
@@ -138,9 +138,12 @@ def translated(codes: np.ndarray, table: np.ndarray) -> np.ndarray:
     """`table[codes]` for codes from -1 on; shared where that changes nothing."""
     if is_one_value(codes) or (len(table) == 2 and bool((codes == codes[0]).all())):
         return one_value(table[codes[0]], len(codes))
-    plain = np.array_equal(table[:-1], np.arange(len(table) - 1))
-    if plain and codes.dtype == table.dtype and codes.min() >= 0:
+    if codes.dtype != table.dtype or codes.min() < 0:
+        return table.take(codes, mode="wrap")
+    if np.array_equal(table[:-1], np.arange(len(table) - 1)):
         return codes
+    if np.array_equal(table[:-1], [1, 0]):
+        return 1 - codes
     return table.take(codes, mode="wrap")
 
 
@@ -164,7 +167,7 @@ def words(given: Given, name: str, members: Any, default: Any = None) -> np.ndar
     if default is not None:
         table[-1] = known.index(default)
     found = translated(codes, table)
-    if len(found) and found.min() < 0:
+    if len(found) and short(found).min() < 0:
         row = int(np.flatnonzero(found < 0)[0])
         fix = wrong.get(int(codes[row]), "is missing")
         raise InvalidInput(name, series.iloc[row], fix, row=row)

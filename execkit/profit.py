@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,30 +23,43 @@ def positions(request: Request, columns: Columns) -> pd.DataFrame:
     fees) and unrealised_pnl at the mid of that moment, of the symbol; both in `currency`."""
     table, c = request.table, columns
     parts = []
-    for code, symbol in enumerate(table.symbols):
-        at = np.flatnonzero(table.symbol[c.fill_row] == code)
-        part = request.parts[code]
-        unit, instrument = part.market.units.quantity, part.market.instrument
-        size, inverse = float(instrument.contract_size), instrument.is_inverse
-        sign = np.where(table.side[c.fill_row[at]] == 0, 1, -1)
-        signed = sign * np.rint(c.fill_quantity[at] * unit).astype(np.int64)
-        known = part.reference.mid[np.isfinite(part.reference.mid)]
-        cost = float(known[0]) if len(known) else math.nan
-        start = round(request.start.get(symbol, 0.0) * unit)
-        held, average, realised = fold(signed, c.fill_price[at], size / unit, inverse, start, cost)
+    for code, part in enumerate(request.parts):
+        at, held, average, realised = _held(request, c, code)
         rows: dict[str, Any] = {
             "fill_id": at,
             "ts_ns": c.fill_ts[at],
             "symbol": words(np.full(len(at), code), table.symbols),
-            "quantity": held / unit,
+            "quantity": held,
             "average_price": average,
             "realised_pnl": realised,
-            "unrealised_pnl": _open_pnl(part, held / unit, average, c.fill_ts[at]),
-            "currency": instrument.settle or ("base" if inverse else "quote"),
+            "unrealised_pnl": _open_pnl(part, held, average, c.fill_ts[at]),
+            "currency": _currency(part),
         }
         parts.append(pd.DataFrame(rows))
     frame = pd.concat(parts, ignore_index=True)
     return frame.sort_values("fill_id", kind="stable", ignore_index=True)
+
+
+def _held(
+    request: Request, c: Columns, code: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The fills of one symbol, and after each of them the quantity held, its average price and the
+    profit realised."""
+    table, part = request.table, request.parts[code]
+    at = np.flatnonzero(table.symbol[c.fill_row] == code)
+    unit, instrument = part.market.units.quantity, part.market.instrument
+    size, inverse = float(instrument.contract_size), instrument.is_inverse
+    sign = np.where(table.side[c.fill_row[at]] == 0, 1, -1)
+    signed = sign * np.rint(c.fill_quantity[at] * unit).astype(np.int64)
+    start = round(request.start.get(table.symbols[code], 0.0) * unit)
+    cost = part.reference.first_mid
+    held, average, realised = fold(signed, c.fill_price[at], size / unit, inverse, start, cost)
+    return at, held / unit, average, realised
+
+
+def _currency(part: Part) -> str:
+    instrument = part.market.instrument
+    return instrument.settle or ("base" if instrument.is_inverse else "quote")
 
 
 def funding(request: Request, held: pd.DataFrame) -> pd.DataFrame:
@@ -83,7 +95,7 @@ def funding(request: Request, held: pd.DataFrame) -> pd.DataFrame:
             "mark_source": words(source, ("given", "reference", "missing")),
             "quantity": quantity[due],
             "cost": chosen.cost(quantity[due], size, inverse=inverse),
-            "currency": instrument.settle or ("base" if inverse else "quote"),
+            "currency": _currency(part),
         }
         parts.append(pd.DataFrame(rows))
     if not parts:
@@ -133,6 +145,38 @@ def equity(
         series = (ts, currency, cash, value, charged, funded, worth, peak - worth)
         parts.append(pd.DataFrame(dict(zip(names, series, strict=True))))
     return pd.concat(parts, ignore_index=True)
+
+
+class Closing(NamedTuple):
+    """What the last row of `equity` says of a currency."""
+
+    cash: float
+    fees: float
+    equity: float
+
+
+def closing(request: Request, columns: Columns, fees: np.ndarray) -> dict[str, Closing]:
+    """The last row of `equity` of each currency that had a fill, to the last digit and without the
+    rows before it. For requests without funding."""
+    found: dict[str, list[tuple[Part, np.ndarray, np.ndarray, np.ndarray, float]]] = {}
+    for code, part in enumerate(request.parts):
+        at, held, average, realised = _held(request, columns, code)
+        if len(at):
+            last = (held[-1:], average[-1:], float(realised[-1]))
+            found.setdefault(_currency(part), []).append((part, at, *last))
+    out = {}
+    for currency, own in found.items():
+        own.sort(key=lambda one: int(one[1][0]))  # as sums add up: whose first fill came first
+        ids = np.sort(np.concatenate([at for _, at, *_ in own]))
+        end = np.array([max(_end_of(part) for part, *_ in own) + 1])
+        gained = value = 0.0
+        for part, _, held, average, gain in own:
+            gained += gain
+            value += float(_open_pnl(part, held, average, end)[0])
+        charged = float(np.cumsum(fees[ids])[-1])
+        cash = gained - charged
+        out[currency] = Closing(cash, charged, cash + value)
+    return out
 
 
 def _worth(

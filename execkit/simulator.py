@@ -14,7 +14,7 @@ from execkit.arrays import fixed, is_one_value, one_value
 from execkit.domain import Instrument
 from execkit.errors import InvalidInput
 from execkit.market import MarketData
-from execkit.matching import direct, loop, stream
+from execkit.matching import direct
 from execkit.matching import state as st
 from execkit.matching.outcome import Columns, Found
 from execkit.matching.tape import SymbolTape, TapeSource, build_tape
@@ -147,6 +147,8 @@ def run_request(request: Request, model: FillModel, *, show: bool = False) -> Si
 
 def _looked_up(request: Request, columns: Columns) -> list[Part]:
     """The parts with the reference prices that their orders and fills are measured against."""
+    from execkit.matching import stream
+
     table, parts = request.table, []
     for code, part in enumerate(request.parts):
         own = columns.fill_ts[table.symbol[columns.fill_row] == code]
@@ -165,6 +167,8 @@ def _match(request: Request, part: Part, model: FillModel, symbol: str) -> Found
     """What became of one symbol's orders: looked up where that is enough, else replayed."""
     position = request.start.get(symbol, 0.0)
     if part.market.pieces is not None:
+        from execkit.matching import stream
+
         return Found.of(stream.run(_load(request, part, model, position), part.market))
     if model.participation is not None:
         part.market.check_volume()
@@ -174,6 +178,8 @@ def _match(request: Request, part: Part, model: FillModel, symbol: str) -> Found
 
 def replayed(request: Request, part: Part, model: FillModel, position: float) -> Found:
     """What became of one symbol's orders, from the event loop. position : as of `direct.answer`."""
+    from execkit.matching import loop  # a hundred kernels, which direct answers do without
+
     core = _load(request, part, model, position)
     core, _ = loop.run(core, part.market.tape, st.INF - 1)
     return Found.of(core)
@@ -237,22 +243,25 @@ def _arrivals(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """When orders and their cancels reach the venue (GIVEN: never), and when we know that the venue
     did not take an order (GIVEN: it did)."""
-    n, none = len(table), one_value(GIVEN, len(table))
-    uncanceled = is_one_value(table.cancel_ts_ns) and table.cancel_ts_ns[0] == GIVEN
-    if uncanceled and fixed_ns(delays, "entry") is not None:
+    n, none, most = len(table), one_value(GIVEN, len(table)), np.iinfo(np.int64).max
+    cancel, way = table.cancel_ts_ns, fixed_ns(delays, "cancel")
+    if way is not None and fixed_ns(delays, "entry") is not None:
         arrival = delayed(delays, "entry", table.ts_ns, np.zeros(0, dtype=np.int64), seed)
-        return arrival, table.cancel_ts_ns, none
+        if is_one_value(cancel) and cancel[0] == GIVEN:
+            return arrival, cancel, none
+        # a cancel at the largest integer, which says "never", must not wrap round
+        reached = np.maximum(np.minimum(cancel, most - way) + way, arrival)
+        reached[cancel == GIVEN] = GIVEN
+        return arrival, reached, none
     rows = np.arange(n)
     entry = delays.delay("entry", rows, seed, table.ts_ns)
     arrival = np.where(entry >= 0, table.ts_ns + entry, GIVEN)
     lost = none if (entry >= 0).all() else np.where(entry >= 0, GIVEN, table.ts_ns - entry)
-    cancel = table.cancel_ts_ns.copy()
+    cancel = cancel.copy()
     asked = np.flatnonzero((cancel != GIVEN) & (entry >= 0))
-    way = delays.delay("cancel", rows[asked], seed, cancel[asked])
-    # a cancel at the largest integer, which says "never", must not wrap round
-    sent = np.minimum(cancel[asked], np.iinfo(np.int64).max - np.maximum(way, 0))
-    reached = np.maximum(sent + way, arrival[asked])
-    cancel[asked] = np.where(way >= 0, reached, GIVEN)
+    late = delays.delay("cancel", rows[asked], seed, cancel[asked])
+    sent = np.minimum(cancel[asked], most - np.maximum(late, 0))
+    cancel[asked] = np.where(late >= 0, np.maximum(sent + late, arrival[asked]), GIVEN)
     return arrival, cancel, lost
 
 

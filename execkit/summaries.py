@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from execkit import fill_table, profit
 from execkit.matching import state as st
 from execkit.matching.outcome import ABSENT
 from execkit.results import MAX_QUOTE_AGE_NS, SimulationResult
@@ -83,9 +84,20 @@ def _money(result: SimulationResult) -> dict[str, float]:
         instrument = part.market.instrument
         currency = instrument.settle or ("base" if instrument.is_inverse else "quote")
         out |= {f"{name}_{currency}": 0.0 for name in MONEY}
-    for row in result.equity.groupby("currency", observed=True).tail(1).itertuples():
-        out[f"fees_{row.currency}"] = float(row.fees)  # type: ignore[arg-type]
-        out[f"funding_{row.currency}"] = float(row.funding)  # type: ignore[arg-type]
-        out[f"realised_{row.currency}"] = float(row.cash + row.fees + row.funding)  # type: ignore
-        out[f"equity_{row.currency}"] = float(row.equity)  # type: ignore[arg-type]
+    for currency, (cash, fees, funding, equity) in _last_rows(result).items():
+        out[f"fees_{currency}"] = fees
+        out[f"funding_{currency}"] = funding
+        out[f"realised_{currency}"] = cash + fees + funding
+        out[f"equity_{currency}"] = equity
     return out
+
+
+def _last_rows(result: SimulationResult) -> dict[str, tuple[float, float, float, float]]:
+    """Cash, fees, funding and equity at the end of the data, by currency."""
+    request = result.request
+    if not request.funding:
+        fees, _, _ = fill_table.fees(request, result.columns, request.fee.in_settlement())
+        last = profit.closing(request, result.columns, fees)
+        return {c: (row.cash, row.fees, 0.0, row.equity) for c, row in last.items()}
+    rows = result.equity.groupby("currency", observed=True).tail(1).to_dict("records")
+    return {r["currency"]: (r["cash"], r["fees"], r["funding"], r["equity"]) for r in rows}

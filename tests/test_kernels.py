@@ -53,3 +53,14 @@ def test_the_digest_covers_every_kernel_source() -> None:
     compiled = {p.name for p in root.rglob("*.py") if "@kernel" in p.read_text()}
     assert compiled <= covered
     assert {"state.py", "book.py"} <= covered
+
+
+def test_scipy_is_not_imported_before_a_kernel_needs_it() -> None:
+    """numba imports all of its linear algebra otherwise; code that does use it still works."""
+    code = (
+        "import sys, numpy as np; from numba import njit; import execkit.kernels\n"
+        "print('scipy.linalg' in sys.modules)\n"
+        "print(njit(lambda a: np.dot(a, a))(np.eye(2)).sum(), 'scipy.linalg' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "2.0", "True"]

@@ -144,24 +144,29 @@ def stillborn(a: Asked, row: int, last_ns: int, e: Ended) -> bool:
 
 
 @kernel
-def _bar_by_bar(a: Asked, o: Offered, first: int, price_unit: float, price: np.ndarray) -> bool:
+def _bar_by_bar(a: Asked, o: Offered, first: int, unit: float, price: np.ndarray) -> bool:
     """Whether the orders arrive at the opens of the bars from `first` on, one at each, and each bar
     has enough; then their prices. The loops have no exits, so that they run on many rows at once.
     """
     n, wrong = len(a.arrival), 0
     if first + n > len(o.ts):
         return False
+    opens, opened = o.ts[first : first + n], o.opened[first : first + n]
     for i in range(n):
-        wrong += a.arrival[i] != o.ts[first + i]
+        wrong += a.arrival[i] != opens[i]
     if wrong:
         return False
-    for i in range(n):
-        wrong += of(a.quantity, i) > of(o.budget, first + i)
-    up, down, moves = 1.0 + o.half, 1.0 - o.half, o.half != 0.0
-    for i in range(n):
-        opened, buys = o.opened[first + i], of(a.side, i) == st.BUY
-        moved = np.ceil(opened * up) if buys else np.floor(opened * down)
-        price[i] = (moved if moves else opened) / price_unit
+    if len(o.budget) == 1:
+        most = o.budget[0]
+        for i in range(len(a.quantity)):
+            wrong += a.quantity[i] > most
+    else:
+        for i in range(n):
+            wrong += of(a.quantity, i) > o.budget[first + i]
+    up, down = 1.0 + o.half, 1.0 - o.half
+    for i in range(n):  # both prices are worked out, which is quicker than to choose before
+        bought, sold = np.ceil(opened[i] * up) / unit, np.floor(opened[i] * down) / unit
+        price[i] = bought if of(a.side, i) == st.BUY else sold
     return bool(wrong == 0)
 
 

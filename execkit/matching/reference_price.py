@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,6 +39,16 @@ class ReferencePrices:
         none = np.isnan(self.bid) & np.isnan(self.ask)
         return np.where(none, self.last, mid)
 
+    @cached_property
+    def first_mid(self) -> float:
+        """The first mid that is known, NaN if none ever is."""
+        known = np.isfinite(self.mid)
+        return float(self.mid[np.argmax(known)]) if known.any() else math.nan
+
+    @cached_property
+    def _has_book(self) -> bool:
+        return not bool(np.isnan(self.bid).all())
+
     def index_at(self, ts_ns: np.ndarray) -> np.ndarray:
         """Position of the newest row known at each moment, -1 before the first.
 
@@ -53,7 +64,7 @@ class ReferencePrices:
         at = self.index_at(ts_ns)
         seen = np.maximum(at, 0)
         known = at >= 0
-        if max_age_ns is not None and not np.isnan(self.bid).all():
+        if max_age_ns is not None and self._has_book:
             known &= ts_ns - self.ts_ns[seen] <= max_age_ns
         return np.where(known, self.mid[seen], np.nan)
 

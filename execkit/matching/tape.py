@@ -201,6 +201,8 @@ def _check_sizes(table: Table, units: Units, symbol: str) -> None:
     for name in ("quantity", "bid_quantity", "ask_quantity"):
         if name not in table:
             continue
+        if table[name].max(initial=0.0) * units.quantity <= LARGEST:  # false where there is a NaN
+            continue
         huge = (table[name] * units.quantity > LARGEST) & np.isfinite(table[name])
         if huge.any():
             first = int(np.argmax(huge))

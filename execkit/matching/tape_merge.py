@@ -19,17 +19,24 @@ def depth_rows(
     quantity_unit: float,
     out: np.ndarray,
 ) -> None:
-    """Write `Tape.depth` of rows sorted by (ts, seq); a size that is not finite counts as 0."""
-    n, first = len(ts), True
+    """Write `Tape.depth` of rows sorted by (ts, seq); a size that is not finite counts as 0. A loop
+    for each row of it, without branches, runs on many entries at once."""
+    n = len(ts)
     for i in range(n):
-        last = i + 1 == n or ts[i + 1] != ts[i] or seq[i + 1] != seq[i]
-        size = quantity[i] if np.isfinite(quantity[i]) else 0.0
         out[0, i] = side[i]
+    for i in range(n):
         out[1, i] = np.int64(np.rint(price[i] * price_unit))
-        out[2, i] = np.int64(np.rint(size * quantity_unit))
-        out[3, i] = 0 if snapshot[i] <= 0 else 1 if first else 2
-        out[4, i] = last
-        first = last
+    for i in range(n):
+        known = np.abs(quantity[i]) < np.inf
+        size = np.rint(quantity[i] * quantity_unit)
+        out[2, i] = np.int64(size if known else 0.0)
+    for i in range(n - 1):
+        out[4, i] = (ts[i + 1] != ts[i]) | (seq[i + 1] != seq[i])
+    if n:
+        out[4, n - 1] = 1
+        out[3, 0] = 1 if snapshot[0] > 0 else 0
+    for i in range(1, n):
+        out[3, i] = (2 - out[4, i - 1]) if snapshot[i] > 0 else 0
 
 
 @entry
@@ -64,10 +71,10 @@ def merge(
 @entry
 def all_positive(values: np.ndarray) -> bool:
     """Whether every value is finite and above 0."""
-    good = True
-    for value in values:
-        good &= 0.0 < value < np.inf
-    return good
+    good = 0
+    for i in range(len(values)):  # without exits, so that it runs on several values at once
+        good += (values[i] > 0.0) & (values[i] < np.inf)
+    return bool(good == len(values))
 
 
 @entry
