@@ -215,9 +215,9 @@ def round_trips(
         longest = max(h for _, of_offset in members for _, h in of_offset)
         walker = _Walker.of(quotes, ground, name, values, max(longest, quotes.hold or 0))
         for at, of_offset in members:
-            for number, horizon in of_offset:
-                sums, _ = walker.walk(at, horizon, log)
-                rows[number] = _trip_row(ground, sums)
+            sums, _ = walker.walk(at, [horizon for _, horizon in of_offset], log)
+            for (number, _), row in zip(of_offset, sums, strict=True):
+                rows[number] = _trip_row(ground, row)
     return [rows[number] for number in range(len(combinations))]
 
 
@@ -232,9 +232,9 @@ def placed(
     """Kind, bar and life of every order of one combination, int64 of shape (3, orders)."""
     ground = _ground(quotes, market, assumed)
     walker = _Walker.of(quotes, ground, name, [value], max(horizon, quotes.hold or 0))
-    _, orders = walker.walk(0, horizon, np.zeros((3, 0), dtype=np.int64))
+    _, orders = walker.walk(0, [horizon], np.zeros((3, 0), dtype=np.int64))
     log = np.zeros((3, orders), dtype=np.int64)
-    walker.walk(0, horizon, log)
+    walker.walk(0, [horizon], log)
     return log
 
 
@@ -290,8 +290,9 @@ class _Walker:
             next_live=gapless if entry.live.all() else np.minimum.accumulate(live[::-1])[::-1],
         )
 
-    def walk(self, at: int, horizon: int, log: np.ndarray) -> tuple[np.ndarray, int]:
-        sums = np.zeros(grid.WALKED)
+    def walk(self, at: int, horizons: Sequence[int], log: np.ndarray) -> tuple[np.ndarray, int]:
+        """Sums of each horizon, and how many orders the last had."""
+        sums = np.zeros((len(horizons), grid.WALKED))
         orders = grid.walk(
             self.buy,
             self.sell,
@@ -300,8 +301,8 @@ class _Walker:
             at,
             self.answers[at],
             self.exits[at],
-            horizon,
-            self.hold or horizon,
+            np.array(horizons, dtype=np.int64),
+            self.hold or 0,
             self.rates,
             self.next_live,
             sums,

@@ -9,6 +9,7 @@ range of its last bar. Limits are rounded to a tick away from the market.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -223,7 +224,7 @@ def _offset(given: Mapping[str, Any]) -> tuple[str, float]:
         raise InvalidInput("offset", names, f"give one of {' and '.join(OFFSETS)}")
     name, value = found[0]
     whole = name == "offset_bps" or float(value).is_integer()
-    if not (np.isfinite(value) and value >= 0 and whole):
+    if not (math.isfinite(value) and value >= 0 and whole):
         raise InvalidInput(name, value, f"use {name.removeprefix('offset_')} of 0 or more")
     return name, float(value)
 

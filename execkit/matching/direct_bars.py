@@ -7,7 +7,6 @@ bars that overlap.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,6 +16,7 @@ from execkit.matching import state as st
 from execkit.matching.bar_table import Bars
 from execkit.matching.bars_lookup import Hits, Indexes, look_up, put_in_order
 from execkit.matching.bars_takers import Asked, Ended, Fills, Offered, fill_each, fill_in_turn
+from execkit.matching.cores import own_cores
 from execkit.matching.extremes import extremes
 from execkit.matching.outcome import ABSENT, Found
 from execkit.matching.tape import SymbolTape
@@ -136,7 +136,7 @@ def _looked_up(asked: Asked, offered: Offered, part: Part) -> Found | None:
     ended = _ended(n, np.full(n if stops else 1, ABSENT, dtype=np.int64))
     hits = Hits(*(np.empty(n, dtype=kind) for kind in (np.int64, np.int64, np.int8, np.int64)))
     indexes = _indexes(part.market, offered)
-    n_parts = 1 if n <= ALONE else min(os.cpu_count() or 1, n // ALONE + 1)
+    n_parts = 1 if n <= ALONE else min(own_cores(), n // ALONE + 1)
     cuts = [n * i // n_parts for i in range(n_parts + 1)]
 
     def one(first: int, last: int) -> bool:

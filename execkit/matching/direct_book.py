@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from execkit.matching import direct_walk as dw
 from execkit.matching import state as st
+from execkit.matching.cores import own_cores
 from execkit.matching.direct_run import answer_all, differs
 from execkit.matching.levels import Levels
 from execkit.matching.levels_build import levels_of
@@ -17,7 +17,7 @@ from execkit.models.fill import FillModel
 from execkit.order_columns import GIVEN
 from execkit.request import Part, Request
 
-ALONE = 25_000
+ALONE = 4_000
 """Orders that one thread answers: for fewer, starting others takes longer than it saves."""
 SHORT = 512
 """Orders after which it hardly matters what was taken before them."""
@@ -38,7 +38,7 @@ def answer(request: Request, part: Part, model: FillModel, position: float) -> F
         return None
     orders = _orders(request, part)
     run = _run(request, part, model, position, index)
-    many = 1 if len(run.oco) else min(os.cpu_count() or 1, len(kinds) // ALONE)
+    many = 1 if len(run.oco) else min(own_cores(), len(kinds) // ALONE)
     pieces = _pieces(orders, many)
     if len(pieces) == 1:
         log = _answered(run, index, part.market.tape, orders)

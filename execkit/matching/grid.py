@@ -172,8 +172,8 @@ def record(log: np.ndarray, n: int, kind: int, at: int, horizon: int) -> int:
     return n + 1
 
 
-@entry
-def walk(
+@kernel
+def _walk(
     buy: Path,
     sell: Path,
     o: Offsets,
@@ -237,6 +237,34 @@ def walk(
     out[QUOTED], out[FILLED], out[MAKER], out[FILLS] = quoted, filled, makers, fills
     out[TRIPS], out[WINS], out[WAIT], out[PAID] = trips, wins, wait, fees
     out[GAIN], out[OPEN_GAIN], out[PNL] = gain, open_gain, pnl
+    return orders
+
+
+@entry
+def walk(
+    buy: Path,
+    sell: Path,
+    o: Offsets,
+    back: Offsets,
+    at: int,
+    answers: np.ndarray,
+    exits: np.ndarray,
+    horizons: np.ndarray,
+    hold: int,
+    rates: np.ndarray,
+    next_live: np.ndarray,
+    out: np.ndarray,
+    log: np.ndarray,
+) -> int:
+    """`_walk` for each of the horizons, into the rows of `out`; hold : 0 for as long as the
+    horizon. Returns the number of orders of the last."""
+    orders = 0
+    for row in range(len(horizons)):
+        life = horizons[row]
+        orders = _walk(
+            buy, sell, o, back, at, answers, exits, life, hold or life, rates, next_live, out[row],
+            log,
+        )  # fmt: skip
     return orders
 
 

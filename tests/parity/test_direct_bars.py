@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from dataclasses import replace
@@ -164,7 +165,7 @@ def test_threads_and_sizes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     result = ek.simulate(crowd(3_000), bars(), OPTIMISTIC)
     one, _ = both(result)
     monkeypatch.setattr(direct_bars, "ALONE", 100)
-    monkeypatch.setattr(direct_bars.os, "cpu_count", lambda: 7)
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
     several, _ = both(result)
 
     assert one is not None

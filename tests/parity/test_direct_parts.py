@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -112,3 +113,18 @@ def test_reduce_only_orders_are_answered_by_one_thread(
     table.loc[::2, "reduce_only"] = False
     both(market, table, QUEUE, monkeypatch)
     assert pieces == []
+
+
+def test_a_run_in_a_thread_of_somebody_elses_starts_no_more_of_them(
+    market: MarketData, pieces: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct_book, "ALONE", 100)
+    table = orders(1_000)
+    here = simulator.simulate(table, market, progress=False)
+    assert len(pieces) == 1
+    with ThreadPoolExecutor(1) as pool:
+        there = pool.submit(simulator.simulate, table, market, progress=False).result()
+    assert len(pieces) == 1
+    pd.testing.assert_frame_equal(
+        there.fills.drop(columns="run_id"), here.fills.drop(columns="run_id")
+    )
