@@ -128,8 +128,9 @@ class Bybit(BybitMarket):
             mark = self.exchange.feeds[holding.instrument.symbol].mark() or holding.average_price
             found = [(holding, mark)]
         else:
-            request.text("settleCoin", "baseCoin")
-            found = self.held(account.name)
+            if kind == "linear":
+                request.text("settleCoin", "baseCoin")
+            found = self.held(account.name) if kind == "linear" else []
         shown = [rows.position_row(h, mark) for h, mark in found]
         return {"category": kind, "list": shown, "nextPageCursor": ""}
 

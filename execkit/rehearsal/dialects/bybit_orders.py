@@ -32,14 +32,15 @@ class BybitOrders(Dialect):
     def symbol(self, request: Request) -> str:
         name, kind = request.text("symbol").upper(), self.category(request)
         found = name if kind == "spot" else f"{name}:USDT"
-        if found not in self.exchange.rules:
+        if found not in self.exchange.rules or rows.category(found) != kind:
             raise Rejected("unknown_symbol")
         return found
 
     def category(self, request: Request) -> str:
+        """One of the exchange's four; inverse and option ones have nothing here."""
         kind = request.text("category")
-        if kind not in ("spot", "linear"):
-            raise Rejected("bad_request", f"category {kind} is not rehearsed")
+        if kind not in ("spot", "linear", "inverse", "option"):
+            raise Rejected("bad_request", "params error: category invalid")
         return kind
 
     # ------------------------------------------------------------------ places and cancels
