@@ -38,7 +38,7 @@ def doctor(
         found.append(check)
     cells: list[Capability] = []
     if exchange or rehearsal:
-        asked, cells = asyncio.run(_of_exchange(exchange or "", account, demo, rehearsal))
+        asked, cells = _of_exchange(exchange or "", account, demo, rehearsal)
         found += asked
         for check in asked:
             say(check, as_json)
@@ -57,22 +57,24 @@ def doctor(
     verdict(result, problem, as_json)
 
 
-async def _of_exchange(
+def _of_exchange(
     exchange: str, account: str, demo: bool, rehearsal: str
 ) -> tuple[list[Check], list[Capability]]:
     from execkit.doctor import examine_keys
-    from execkit.doctor_exchange import examine_exchange, rehearsal_at
+    from execkit.doctor_exchange import examine_exchange
     from execkit.venues.capabilities import capabilities
+    from execkit.venues.opening import rehearsal_info, rehearsed
     from execkit.venues.quirks import quirks_for
 
     if rehearsal:
-        exchange, route, keys = await rehearsal_at(rehearsal)
-        return await examine_exchange(quirks_for(exchange), keys, route=route), capabilities(
-            exchange
-        )
+        exchange = exchange or str(rehearsal_info(rehearsal).get("exchange"))
+        route, keys = rehearsed(exchange, rehearsal)
+        found = asyncio.run(examine_exchange(quirks_for(exchange), keys, route=route))
+        return found, capabilities(exchange)
     quirks = quirks_for(exchange)
     own, first = examine_keys(exchange, account, demo=demo)
-    return [first, *await examine_exchange(quirks, own, demo=demo)], capabilities(exchange)
+    found = asyncio.run(examine_exchange(quirks, own, demo=demo))
+    return [first, *found], capabilities(exchange)
 
 
 def _matrix(cells: Sequence[Capability]) -> str:

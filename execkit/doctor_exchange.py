@@ -3,17 +3,15 @@ and changes nothing there."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from execkit.clock import NS_PER_MS
 from execkit.doctor import Check, Level
-from execkit.errors import ExecKitError, InvalidInput
+from execkit.errors import ExecKitError
 from execkit.redaction import redacted
-from execkit.secrets import Credentials, Secret
+from execkit.secrets import Credentials
 
 if TYPE_CHECKING:
     from execkit.venues.quirks import Quirks
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 _ASKS = 5
 _SKEW_MS, _WORST_SKEW_MS = 500, 10_000  # requests are stamped with the exchange's time all the same
 _SLOW_MS = 1000
-_LARGEST_INFO = 2**20
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 async def examine_exchange(
@@ -51,34 +47,6 @@ async def examine_exchange(
         return out
     finally:
         await client.close()
-
-
-async def rehearsal_at(url: str, timeout_s: float = 5.0) -> tuple[str, Route, Credentials]:
-    """What the admin port of a rehearsal says: exchange, route and keys.
-
-    Raises `InvalidInput` for an address off this machine, or one where no rehearsal answers.
-    """
-    import aiohttp
-
-    from execkit.venues.route import Route
-
-    place = urlsplit(url)
-    if place.scheme != "http" or place.hostname not in _LOOPBACK:
-        raise InvalidInput("rehearsal", url, "give the address that `execkit rehearse` prints")
-    try:
-        limit = aiohttp.ClientTimeout(total=timeout_s)
-        async with (
-            aiohttp.ClientSession(timeout=limit) as session,
-            session.get(f"{url.rstrip('/')}/info", allow_redirects=False) as answer,
-        ):
-            info = json.loads(await answer.content.read(_LARGEST_INFO))
-        password = Secret(info["password"]) if info.get("password") else None
-        origin = f"of the rehearsal at {url}"
-        made = Credentials(Secret(info["key"]), Secret(info["secret"]), password, origin=origin)
-        return str(info["exchange"]), Route.of(info), made
-    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
-        fix = f"no rehearsal answers there ({type(error).__name__}): start `execkit rehearse`"
-        raise InvalidInput("rehearsal", url, fix) from None
 
 
 # --------------------------------------------------------------------------------- the parts

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from execkit.cli import main
 from execkit.doctor import Check, Level
-from execkit.doctor_exchange import examine_exchange, rehearsal_at
-from execkit.errors import InvalidInput
+from execkit.doctor_exchange import examine_exchange
 from execkit.rehearsal import Rehearsal
 from execkit.secrets import Credentials, Secret
 from execkit.venues.quirks import quirks_for
@@ -101,12 +101,18 @@ def test_an_exchange_that_is_down_is_one_failure() -> None:
 
 
 @pytest.mark.parametrize(
-    "url",
-    ["http://192.0.2.1:1", "https://127.0.0.1", "http://localhost.example", "http://127.0.0.1:9"],
+    ("url", "words"),
+    [
+        ("http://192.0.2.1:1", "`execkit rehearse` prints"),
+        ("https://127.0.0.1", "`execkit rehearse` prints"),
+        ("http://127.0.0.1:9", "no rehearsal answers"),
+    ],
 )
-def test_only_a_rehearsal_on_this_machine_is_asked_for_keys(url: str) -> None:
-    with pytest.raises(InvalidInput, match="rehearsal"):
-        asyncio.run(rehearsal_at(url))
+def test_only_a_rehearsal_on_this_machine_is_asked_for_keys(
+    url: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", "--rehearsal", url]) == 1
+    assert words in capsys.readouterr().err
 
 
 def test_the_command_ends_with_one_object_and_fails_when_something_fails(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def _live() -> type[LiveVenue]:
 
 def rehearsed(exchange: str, rehearsal: str | Rehearsing) -> tuple[Route, Credentials]:
     """How to reach a rehearsal of that exchange, and its keys. Raises as `open_venue`."""
-    info = rehearsal.info() if isinstance(rehearsal, Rehearsing) else _ask(str(rehearsal))
+    info = rehearsal.info() if isinstance(rehearsal, Rehearsing) else rehearsal_info(str(rehearsal))
     route = Route.of(info)
     if info.get("exchange") != exchange:
         fix = f"that rehearsal is of {info.get('exchange')!r}"
@@ -129,8 +129,8 @@ def rehearsed(exchange: str, rehearsal: str | Rehearsing) -> tuple[Route, Creden
     return route, Credentials(key, secret, password or None, origin="the rehearsal")  # type: ignore[arg-type]
 
 
-def _ask(url: str) -> Mapping[str, Any]:
-    """What a rehearsal on this machine says about how to reach it."""
+def rehearsal_info(url: str) -> Mapping[str, Any]:
+    """What a rehearsal on this machine says about how to reach it. Raises as `open_venue`."""
     parts = urlsplit(url)
     if parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "localhost", "::1"):
         fix = "give the admin address that `execkit rehearse` prints, http://127.0.0.1:PORT"

@@ -51,6 +51,7 @@ from execkit.tables import Finding
 from execkit.venues.client import NotAllowed, make_client
 from execkit.venues.keycheck import ACCEPT_WITHDRAWALS
 from execkit.venues.live import LiveVenue
+from execkit.venues.opening import open_venue
 from execkit.venues.quirks import EXCHANGES, quirks_for
 from execkit.venues.remote import LinkState
 from execkit.venues.route import Route
@@ -246,6 +247,23 @@ async def test_fault_L04_the_text_of_an_error_has_no_signature_in_it() -> None:
     text = "".join(traceback.format_exception(caught.value)) + repr(chain)
     assert not re.search(r"signature=[0-9a-f]{8}", text)
     assert live.r.key.key not in text
+
+
+def test_fault_L08_real_money_has_to_be_said_and_has_keys_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither the default nor a key that lies about leads from the test world to the live one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("BINANCE_API_KEY", CANARY)
+    monkeypatch.setenv("BINANCE_API_SECRET", CANARY[::-1])
+
+    with pytest.raises(FixRequest, match="set BINANCE_DEMO_API_KEY"):
+        open_venue("binance")
+    assert open_venue("binance", mode="live").mode is ExecutionMode.LIVE
+    with pytest.raises(FixRequest, match="set BINANCE_ALICE_API_KEY"):
+        open_venue("binance", mode="live", account="alice")
 
 
 @pytest.mark.parametrize("accept", ["", "yes"])
