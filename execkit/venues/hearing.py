@@ -42,6 +42,7 @@ class _Heard:
 
     filled: Decimal = ZERO  # sum of its fills
     said: Decimal = ZERO  # what the exchange says is filled
+    accepted: bool = False
     end: VenueUpdate | None = None  # held back until its fills are here
     awaited: asyncio.TimerHandle | None = None
 
@@ -92,7 +93,7 @@ class Hearing:
     def know(self, venue_order_id: str, client_order_id: str) -> None:
         """Remember which of our orders an id of the exchange means."""
         if venue_order_id and client_order_id:
-            _remember(self._ids, venue_order_id, client_order_id)
+            remember(self._ids, venue_order_id, client_order_id)
 
     def own_id(self, venue_order_id: str) -> str:
         return self._ids.get(venue_order_id, "")
@@ -174,7 +175,8 @@ class Hearing:
         missing = heard.filled < heard.said
         if kind in _ENDS and missing:
             heard.end = update
-        else:
+        elif kind is not UpdateKind.ACCEPTED or not heard.accepted:
+            heard.accepted = True
             self.emit(update)
         if missing and heard.awaited is None:
             loop = asyncio.get_running_loop()
@@ -220,7 +222,7 @@ class Hearing:
         key = (fill.symbol, fill.fill_id)
         if key in self._fills or not update.client_order_id:
             return
-        _remember(self._fills, key, None)
+        remember(self._fills, key, None)
         heard = self._heard(update.client_order_id)
         heard.filled += fill.quantity
         if heard.end is not None and heard.filled >= heard.said:
@@ -230,7 +232,7 @@ class Hearing:
         heard = self._orders.get(own_id)
         if heard is None:
             heard = _Heard()
-            _remember(self._orders, own_id, heard)
+            remember(self._orders, own_id, heard)
         return heard
 
     def close(self) -> None:
@@ -252,7 +254,9 @@ def _completed(row: Mapping[str, Any], order: ExecutionOrder, quirks: Quirks) ->
     return {**row, **{name: value for name, value in asked.items() if not row.get(name)}}
 
 
-def _remember(kept: dict[Any, Any], key: object, value: object) -> None:
+def remember(kept: dict[Any, Any], key: object, value: object) -> None:
+    """Keep the newest, within bounds."""
+    """Keep the newest, within bounds."""
     kept[key] = value
     if len(kept) > _KEPT:
         del kept[next(iter(kept))]

@@ -15,7 +15,7 @@ from execkit.errors import ExecKitError, RetryLater, StopTrading
 from execkit.venues.limiter import Lane, Limiter
 from execkit.venues.outcomes import Outcome, classify
 from execkit.venues.quirks import Call, Quirks, Verdict
-from execkit.venues.wire import trail
+from execkit.venues.wire import over_socket, trail
 
 _log = logging.getLogger(__name__)
 _V = Verdict
@@ -65,7 +65,10 @@ class Line:
                         method = getattr(self.client, call.method)
                         return await method(*call.args, params=dict(call.params))
                 except Exception as error:  # noqa: BLE001 - the classifier decides; else UNKNOWN
-                    outcome = classify(error, wires[-1] if wires else None, self.quirks)
+                    wire = wires[-1] if wires else None
+                    if wire is None and call.method.endswith("_ws"):
+                        wire = over_socket(error)
+                    outcome = classify(error, wire, self.quirks)
         _log.info("%s %s: %s", self.name, call.method, outcome)
         self._heed(outcome)
         raise Failed(outcome)

@@ -9,33 +9,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
-from execkit.clock import NS_PER_MS, Clock, LiveClock
+from execkit.clock import Clock, LiveClock
 from execkit.domain import ExecutionOrder, Instrument
-from execkit.errors import ExecKitError, InvalidInput, OutcomeUnknown, RetryLater, StopTrading
+from execkit.errors import InvalidInput, OutcomeUnknown, RetryLater, StopTrading
 from execkit.secrets import Credentials
-from execkit.venues.base import Listener, Quote, VenueUpdate
+from execkit.venues.asked import Asked
+from execkit.venues.base import Listener, Quote
 from execkit.venues.client import KEEP_ALIVE_S, make_client
-from execkit.venues.hearing import Hearing
+from execkit.venues.hearing import Hearing, remember
 from execkit.venues.keycheck import prove_key, refused_key
 from execkit.venues.limiter import Lane, Limiter
 from execkit.venues.line import Failed, Line
 from execkit.venues.outcomes import Outcome, misfit
 from execkit.venues.quirks import Call, Quirks, Verdict
-from execkit.venues.quirks.paging import every_fill
 from execkit.venues.quotes import Quotes
-from execkit.venues.remote import Holdings, Link, LinkState, VenueOrder
+from execkit.venues.remote import Link, LinkState
 from execkit.venues.route import Route
+from execkit.venues.standing import Standing
 from execkit.venues.streams import Streams, Tee
-from execkit.words import ExecutionMode, OrderType
+from execkit.words import ExecutionMode
 
 _V = Verdict
-_TOGETHER_S = 0.05
+_LAST_WORDS_S = 2.0
+_HEARD = ("watch_orders", "watch_my_trades")  # what is held is asked for, not listened to
 
 
-class LiveVenue:
+class LiveVenue(Asked):
     """Parameters
     ----------
     quirks : of the exchange (`quirks_for`). credentials : keys; they stay in the client. mode :
@@ -43,11 +44,13 @@ class LiveVenue:
     quotes are streamed from the start; others from their first `quote` on. route : see `Route`.
     timeout_s : one request's, connection and answer included. patience_s : how long an order waits
     for its turn before it is given back as not sent. limited : False leaves the rate to the caller.
-    accept : see `check_key`.
+    standing : leverage and modes, set and verified by `connect`. over_socket : orders and cancels
+    go over the exchange's WebSocket (conditional ones still by REST). accept : see `check_key`.
 
     `connect` raises `RetryLater` where the exchange cannot be reached, `StopTrading` where it will
-    not have the key, `FixRequest` for a live key that can withdraw. A caller that is cancelled does
-    not cancel its request: the answer comes through the listener, or as a doubt.
+    not have the key, `FixRequest` for a live key that can withdraw and for a standing that is not
+    taken up. A caller that is cancelled does not cancel its request: the answer comes through the
+    listener, or as a doubt.
     """
 
     def __init__(
@@ -64,6 +67,8 @@ class LiveVenue:
         patience_s: float = 5.0,
         keep_alive_s: float = KEEP_ALIVE_S,
         limited: bool = True,
+        standing: Standing | None = None,
+        over_socket: bool = False,
         accept: str = "",
     ) -> None:
         if mode is ExecutionMode.PAPER:
@@ -73,7 +78,8 @@ class LiveVenue:
         self.clock: Clock = clock or LiveClock()
         self.timeout_s, self.patience_s = timeout_s, patience_s
         self._credentials, self._route, self._keep_alive_s = credentials, route, keep_alive_s
-        self._symbols, self._accept = tuple(symbols), accept
+        self._symbols, self._standing = tuple(symbols), standing or Standing()
+        self._over_socket, self._accept = over_socket, accept
         self._demo = mode is ExecutionMode.DEMO
         self.limiter = Limiter(quirks.budgets if limited else ())
         self.hearing = Hearing(quirks, self.name, mode, self.clock, self._want_fills)
@@ -84,6 +90,8 @@ class LiveVenue:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._wanted: dict[tuple[str, str], None] = {}  # fills to be fetched
         self._line: Line | None = None
+        self._under_way: set[asyncio.Task[Any]] = set()  # orders and cancels
+        self._sent: dict[str, None] = {}
 
     # -- what it is -------------------------------------------------------------------------
 
@@ -127,35 +135,44 @@ class LiveVenue:
         }
         self.client = make_client(self.quirks, self._credentials, **settings)
         try:
-            self._line = Line(
-                self.client,
-                self.quirks,
-                self.name,
-                self.limiter,
-                self._halt,
-                timeout_s=self.timeout_s,
-                patience_s=self.patience_s,
-            )
+            self._line = self._line_of(self.client)
             await self._line.read(self.quirks.call("load_markets"))
             self.quirks.learn(self.client)
+            if self._over_socket and self.client.has.get("createOrderWs") is not True:
+                fix = f"{self.quirks.title} takes no orders over a socket; leave it out"
+                raise InvalidInput("over_socket", True, fix)
             await self._line.sync_clock()
             await prove_key(self.client, self.quirks, self._credentials, self._demo, self._accept)
+            await self._standing.take_up(self._line)
             await self._subscribe()
             public = make_client(self.quirks, **settings)
             public.set_markets_from_exchange(self.client)
-            self._quotes = Quotes(public, self.quirks, self.clock)
+            self._quotes = Quotes(
+                self._line_of(public), self.clock, stale_s=self._keep_alive_s * 4 / 3
+            )
             self._quotes.watch(self._symbols)
         except BaseException:
             await self.close()
             raise
         self._spawn(self._line.keep_in_time())
 
+    def _line_of(self, client: Any) -> Line:
+        return Line(
+            client,
+            self.quirks,
+            self.name,
+            self.limiter,
+            self._halt,
+            timeout_s=self.timeout_s,
+            patience_s=self.patience_s,
+        )
+
     async def _subscribe(self) -> None:
         client, hearing = self.client, self.hearing
         joins = self.quirks.joins_rows
         client.orders, client.triggerOrders = Tee(hearing.order, joins), Tee(hearing.order, joins)
         client.myTrades = Tee(hearing.fill, joins)
-        methods = [getattr(client, name) for name in self.quirks.streams]
+        methods = [getattr(client, name) for name in self.quirks.streams if name in _HEARD]
         self._streams = Streams(
             client,
             methods,
@@ -171,6 +188,9 @@ class LiveVenue:
             raise RetryLater(f"{self.name}: its account stream is down: {self.link.reason}")
 
     async def close(self) -> None:
+        """Requests under way are waited for a little; what is open at the exchange stays so."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=_LAST_WORDS_S)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -180,11 +200,6 @@ class LiveVenue:
         ends = [part.close() for part in (self._quotes, self._line) if part is not None]
         await asyncio.gather(*ends)
         self._streams, self._quotes, self._line, self.client = None, None, None, None
-
-    def _connected(self) -> Line:
-        if self._line is None:
-            raise RetryLater(f"{self.name} is not connected")
-        return self._line
 
     def _halt(self, reason: str) -> None:
         if self._streams is not None:
@@ -206,9 +221,13 @@ class LiveVenue:
         """Wait for `work`, which goes on if the caller is cancelled; what it then raises is a
         doubt about the order."""
         task = self._spawn(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
+            if task.cancelled():  # `close` did not wait for it any longer
+                raise OutcomeUnknown(f"{self.name} was closed before it answered") from None
             task.add_done_callback(lambda done: self._unheard(done, order))
             raise
 
@@ -217,26 +236,35 @@ class LiveVenue:
         if task.cancelled() or error is not None:
             self.hearing.doubt(order.client_order_id, f"nobody waited for: {error or 'closed'}")
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
     async def submit(self, order: ExecutionOrder) -> None:
         """See `Venue.submit`. A refusal by the exchange is an update; `InvalidInput` is for what it
         does not support, before anything is sent."""
         call = self.quirks.order_call(order)
         if self.link.state is LinkState.HALTED:
             raise RetryLater(f"{self.name} is halted: {self.link.reason}")
-        await self._uncut(self._submit(order, call), order)
+        order_id = order.client_order_id
+        if order_id in self._sent:
+            raise InvalidInput("client_order_id", order_id, "was sent before; it may be there")
+        remember(self._sent, order_id, None)
+        await self._uncut(self._submit(order, self._way(order, call)), order)
+
+    def _way(self, order: ExecutionOrder, call: Call) -> Call:
+        """The same request over the socket, where that is wanted and exists."""
+        if not self._over_socket or self.quirks.waits(order):
+            return call
+        return replace(call, method=f"{call.method}_ws")
 
     async def _submit(self, order: ExecutionOrder, call: Call) -> None:
         try:
             row = await self._connected().ask(call, Lane.ORDER)
         except Failed as failed:
+            if not failed.outcome.sent:
+                self._sent.pop(order.client_order_id, None)
             self._not_taken(order, failed.outcome)
             return
+        except RetryLater:  # its turn did not come
+            self._sent.pop(order.client_order_id, None)
+            raise
         wrong = misfit(order, row, self.quirks)
         if wrong:
             self.hearing.doubt(order.client_order_id, wrong)
@@ -259,7 +287,8 @@ class LiveVenue:
     async def cancel(self, order: ExecutionOrder) -> None:
         """See `Venue.cancel`. Where the exchange knows no such open order, how it ended is a doubt
         to be looked up: canceled, filled, or canceled by a request whose answer was lost."""
-        await self._uncut(self._cancel(order, self.quirks.cancel_call(order)), order)
+        call = self._way(order, self.quirks.cancel_call(order))
+        await self._uncut(self._cancel(order, call), order)
 
     async def _cancel(self, order: ExecutionOrder, call: Call) -> None:
         try:
@@ -278,122 +307,3 @@ class LiveVenue:
             self.hearing.doubt(order.client_order_id, f"cancel: {outcome.text}")
         error = outcome.error(f"{self.name} cancel of {order.client_order_id}")
         raise RetryLater(str(error)) if isinstance(error, StopTrading) else error
-
-    async def cancel_all(self, symbol: str = "") -> None:
-        """See `RemoteVenue.cancel_all`. Raises what failed first, after everything was tried."""
-        line = self._connected()
-        calls = await self._cancels_of(symbol)
-        answers = await asyncio.gather(
-            *(line.ask(call, Lane.CANCEL) for call in calls), return_exceptions=True
-        )
-        for answer in answers:
-            if isinstance(answer, Failed):
-                if answer.outcome.verdict is not _V.GONE:
-                    raise answer.outcome.error(f"{self.name} cancel_all")
-            elif isinstance(answer, BaseException):
-                raise answer
-
-    async def _cancels_of(self, symbol: str) -> Sequence[Call]:
-        """What cancels everything: at once, symbol by symbol, or order by order."""
-        calls = list(self.quirks.cancel_all_calls(symbol))
-        if calls:
-            return calls
-        found = await self.open_orders(symbol)
-        for own in sorted({said.symbol for said in found}) if not symbol else ():
-            calls += self.quirks.cancel_all_calls(own)
-        return calls or [self._cancel_of(said) for said in found]
-
-    def _cancel_of(self, said: VenueOrder) -> Call:
-        own_id = said.client_order_id
-        if not own_id:
-            return self.quirks.call(
-                "cancel_order", said.venue_order_id, self.quirks.symbol(said.symbol)
-            )
-        order = ExecutionOrder(
-            symbol=said.symbol,
-            side=said.side,
-            order_type=OrderType.LIMIT,
-            price=Decimal(1),
-            quantity=said.quantity,
-            client_order_id=own_id,
-            venue_order_id=said.venue_order_id,
-        )
-        order.order_type = said.order_type or OrderType.LIMIT  # by which triggers are told apart
-        return self.quirks.cancel_call(order)
-
-    # -- asking -----------------------------------------------------------------------------
-
-    async def find_order(self, order: ExecutionOrder) -> VenueOrder | None:
-        """See `RemoteVenue.find_order`."""
-        line = self._connected()
-        for call in self.quirks.lookups(order):
-            try:
-                answer = await line.read(call)
-            except Failed:
-                continue
-            for row in answer if isinstance(answer, list) else [answer]:
-                said = self._said(row)
-                if said is not None and self._same(said, order):
-                    self.hearing.know(said.venue_order_id, order.client_order_id)
-                    return replace(said, client_order_id=order.client_order_id)
-        return None
-
-    def _said(self, row: Any) -> VenueOrder | None:
-        """A row of an answer; `RetryLater` where it cannot be read: it never counts as none."""
-        try:
-            said = self.quirks.parse_order(row)
-        except RetryLater:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever garbled it, it is no answer
-            text = f"{self.name}: an order that cannot be read ({type(error).__name__})"
-            raise RetryLater(text) from None
-        if said is not None and not said.client_order_id:
-            return replace(said, client_order_id=self.hearing.own_id(said.venue_order_id))
-        return said
-
-    @staticmethod
-    def _same(said: VenueOrder, order: ExecutionOrder) -> bool:
-        if said.client_order_id:
-            return said.client_order_id == order.client_order_id
-        return bool(order.venue_order_id) and said.venue_order_id == order.venue_order_id
-
-    async def open_orders(self, symbol: str = "") -> Sequence[VenueOrder]:
-        """See `RemoteVenue.open_orders`; orders of markets that are not offered here left out."""
-        line = self._connected()
-        answers = [await line.read(call) for call in self.quirks.open_calls(symbol)]
-        said = (self._said(row) for answer in answers for row in answer)
-        return list({order.venue_order_id: order for order in said if order is not None}.values())
-
-    async def own_fills(
-        self, symbol: str, since_ns: int, venue_order_id: str = ""
-    ) -> Sequence[VenueUpdate]:
-        """See `RemoteVenue.own_fills`."""
-        line = self._connected()
-        until_ns = self.clock.now_ns() + (self.client.clock_offset_ms + 1000) * NS_PER_MS
-        rows = await every_fill(
-            self.quirks, line.read, symbol, since_ns, max(until_ns, since_ns), venue_order_id
-        )
-        local_ns = self.clock.now_ns()
-        found = (self.quirks.parse_fill(row, local_ns, self.mode) for row in rows)
-        return [self.hearing.named(update) for update in found if update is not None]
-
-    def _want_fills(self, symbol: str, venue_order_id: str) -> None:
-        """The stream told of a fill that it does not tell in full."""
-        if (symbol, venue_order_id) not in self._wanted:
-            self._wanted[symbol, venue_order_id] = None
-            self._spawn(self._fetch_fills(symbol, venue_order_id))
-
-    async def _fetch_fills(self, symbol: str, venue_order_id: str) -> None:
-        await asyncio.sleep(_TOGETHER_S)  # fills come in bursts
-        del self._wanted[symbol, venue_order_id]
-        try:
-            for update in await self.own_fills(symbol, 0, venue_order_id):
-                self.hearing.filled(update)
-        except ExecKitError as error:
-            self.hearing.doubt(self.hearing.own_id(venue_order_id), f"its fills: {error}")
-
-    async def holdings(self) -> Holdings:
-        """See `RemoteVenue.holdings`."""
-        line = self._connected()
-        answers = [await line.read(call) for call in self.quirks.holdings_calls()]
-        return self.quirks.parse_holdings(answers, self.clock.now_ns())

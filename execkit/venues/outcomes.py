@@ -127,7 +127,7 @@ def classify(error: BaseException, wire: Wire | None, codes: CodesLike) -> Outco
     said = codes.verdict(code, wire.body) if code or wire.status >= 400 else None
     if said is None and wire.status in TOO_MANY:
         said = (_V.BACK_OFF, "rate_limited")
-    if said is None and code:
+    if said is None and (code or wire.method == "WS"):  # ccxt drops the code of some
         said = next((_CLASSES[name] for name in names if name in _CLASSES), None)
     verdict, reason = said or (_V.UNKNOWN, "")
     return Outcome(

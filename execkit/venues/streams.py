@@ -120,7 +120,7 @@ class Streams:
 
     async def reconnect(self) -> None:
         """Drop every socket; the subscriptions dial again."""
-        for socket in list(self.client.clients.values()):
+        for socket in sockets_of(self.client):
             await socket.close()
             if self.client.clients.get(socket.url) is socket:
                 del self.client.clients[socket.url]
@@ -178,7 +178,7 @@ class Streams:
         """Up: every subscription waits, every socket is open and has said something since."""
         while True:
             await asyncio.sleep(self._settle_s)
-            sockets = list(self.client.clients.values())
+            sockets = sockets_of(self.client)
             open_ = sockets and not any(s.closed() for s in sockets)
             if not open_ or len(self._waiting) < len(self._methods):
                 continue
@@ -193,7 +193,7 @@ class Streams:
         """Tell silence from quiet: sockets are pinged, so a link that lives is never silent."""
         while True:
             await asyncio.sleep(min(1.0, self._stale_s / 4))
-            sockets = list(self.client.clients.values())
+            sockets = sockets_of(self.client)
             if not sockets or self.link.state not in (LinkState.UP, LinkState.STALE):
                 continue
             oldest = min(_heard(socket) for socket in sockets)
@@ -219,6 +219,11 @@ class Streams:
         epoch = self.link.epoch if epoch is None else epoch
         self.link = Link(state=state, epoch=epoch, reason=reason, ts_ns=self.clock.now_ns())
         self._on_link(self.link)
+
+
+def sockets_of(client: Any) -> list[Any]:
+    """The connections of a client; ccxt keeps things that are none among them."""
+    return [socket for url, socket in client.clients.items() if url.startswith("ws")]
 
 
 def _heard(socket: Any) -> int:

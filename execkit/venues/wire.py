@@ -27,8 +27,20 @@ class Wire:
     answered_ns: int = 0
 
 
+# Classes of ccxt that only an answer of the exchange raises.
+_ANSWERS = frozenset({"ExchangeError", "RateLimitExceeded", "InvalidNonce", "DDoSProtection"})
+
 CURRENT: ContextVar[Wire | None] = ContextVar("wire", default=None)
 TRAIL: ContextVar[list[Wire] | None] = ContextVar("trail", default=None)
+
+
+def over_socket(error: BaseException) -> Wire:
+    """Of a request that went over a WebSocket, where ccxt does not tell when: it may have arrived
+    unless the exchange itself answered, whose words are then in the error."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    answered = error.__cause__ is None and bool(names & _ANSWERS)
+    body = str(error).partition(" ")[2] if answered else ""
+    return Wire("WS", written=True, status=400 if answered else 0, body=body)
 
 
 @contextmanager

@@ -317,6 +317,10 @@ class Quirks(Reading):
         """The call for what did not fit into the answer to one of `open_calls`; None: no more."""
         return None
 
+    def leverage_call(self, symbol: str, times: int, margin_mode: str) -> Call:
+        """Sets the leverage of a symbol; `margin_mode` "" where it is to stay as it is."""
+        return self.call("set_leverage", times, self.symbol(symbol))
+
     def dead_man_calls(self, timeout_s: int, symbols: Sequence[str] = ()) -> Sequence[Call]:
         """Cancel open orders unless called again within `timeout_s` (0: disarm); stops go too.
         Empty: there is no such timer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from execkit.clock import NS_PER_S, to_ns
@@ -12,7 +13,7 @@ from execkit.venues.base import VenueUpdate
 from execkit.venues.quirks.base import Quirks
 from execkit.venues.quirks.calls import Budget, Call, Permissions, Support, Verdict
 from execkit.venues.quirks.markets import Answer
-from execkit.words import ExecutionMode, Side
+from execkit.words import ExecutionMode, ExecutionStatus, Side
 
 _V = Verdict
 # Executions that move money by a fill; funding and the like are none. `Bust` and `Adl` are the
@@ -157,6 +158,13 @@ class Bybit(Quirks):
             {"type": "swap", "subType": "linear", "settleCoin": c} for c in coins
         ]
         return [{"type": "spot"}, *linear]
+
+    def status_of(self, row: Answer, quantity: Decimal, filled: Decimal | None) -> ExecutionStatus:
+        found = super().status_of(row, quantity, filled)
+        word = (row.get("info") or {}).get("orderStatus")
+        # of spot alone; ccxt calls it closed, as if the whole of it had been filled
+        ended = found is ExecutionStatus.UNKNOWN and word == "PartiallyFilledCanceled"
+        return ExecutionStatus.CANCELED if ended else found
 
     def next_page(self, call: Call, rows: Sequence[Answer]) -> Call | None:
         cursor = (rows[0].get("info") or {}).get("nextPageCursor") if rows else None
