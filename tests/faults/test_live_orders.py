@@ -20,7 +20,6 @@ from execkit.rehearsal import Rehearsal
 from execkit.rehearsal.markets import quiet
 from execkit.rehearsal.oracles import judge
 
-pytest.importorskip("ccxt")
 D = Decimal
 PATIENCE_S = 30.0
 
