@@ -97,11 +97,10 @@ class Clock(Protocol):
 
 
 class LiveClock:
-    """Wall-clock time; never goes backwards even when the system clock is stepped."""
+    """Wall-clock time; never goes backwards even when the system clock is stepped. All of one
+    process show the same time: what one stamps is never in the future of another."""
 
-    def __init__(self) -> None:
-        self._base_ns = time.time_ns()
-        self._start_ns = time.monotonic_ns()
+    _base_ns, _start_ns = time.time_ns(), time.monotonic_ns()
 
     def now_ns(self) -> int:
         return self._base_ns + time.monotonic_ns() - self._start_ns

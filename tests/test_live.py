@@ -320,6 +320,17 @@ async def test_too_many_requests_hold_everything_back_for_as_long_as_was_said() 
         assert live.r.exchange.orders("main") == []
 
 
+async def test_a_changed_rule_is_learned_from_its_refusal() -> None:
+    async with lived() as live:
+        live.r.exchange.change_filter("BTCUSDT", lot_size=Decimal("0.01"))
+        order = live.order(quantity="0.015")
+        await live.venue.submit(order)
+        assert [u.reason for u in live.updates] == ["lot_size"]
+        await live.until(lambda: live.venue.instruments["BTCUSDT"].lot_size == Decimal("0.01"))
+        with pytest.raises(InvalidInput, match="multiple of the lot"):
+            await live.venue.submit(live.order(quantity="0.015"))
+
+
 async def test_the_end_of_an_order_waits_for_the_fills_that_it_had() -> None:
     async with lived() as live:
         order = live.order(quantity="0.05")

@@ -260,3 +260,17 @@ async def test_a_socket_is_replaced_before_the_exchange_cuts_it() -> None:
         order = live.order(order_type="market")
         await live.venue.submit(order)
         await live.until(lambda: K.FILL in live.of(order))
+
+
+async def test_a_socket_for_orders_that_is_lost_does_not_keep_the_link_down() -> None:
+    """It is dialled again when the next order needs it."""
+    async with lived("binanceusdm", over_socket=True) as live:
+        live.symbol = "BTCUSDT:USDT"
+        await live.venue.submit(live.order())
+        sockets = [s for u, s in live.venue.client.clients.items() if "ws-fapi" in u]
+        assert len(sockets) == 1
+        await sockets[0].connection.close()
+        await live.until(lambda: live.venue.link.epoch > 1)
+        await live.venue.submit(live.order())
+
+        assert len(live.r.exchange.orders("main")) == 2

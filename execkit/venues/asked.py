@@ -115,7 +115,7 @@ class Asked:
     ) -> Sequence[VenueUpdate]:
         """See `RemoteVenue.own_fills`."""
         line = self._connected()
-        until_ns = self.clock.now_ns() + (line.client.clock_offset_ms + 1000) * NS_PER_MS
+        until_ns = (line.client.milliseconds() + 1000) * NS_PER_MS  # the exchange's time
         rows = await every_fill(
             self.quirks, line.read, symbol, since_ns, max(until_ns, since_ns), venue_order_id
         )

@@ -7,13 +7,14 @@ What may have arrived is never sent again; what is not known is asked for. What 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from execkit.clock import Clock, LiveClock
 from execkit.domain import ExecutionOrder, Instrument
-from execkit.errors import InvalidInput, OutcomeUnknown, RetryLater, StopTrading
+from execkit.errors import ExecKitError, InvalidInput, OutcomeUnknown, RetryLater, StopTrading
 from execkit.secrets import Credentials
 from execkit.venues.asked import Asked
 from execkit.venues.base import Listener, Quote
@@ -31,8 +32,12 @@ from execkit.venues.standing import Standing
 from execkit.venues.streams import Streams, Tee
 from execkit.words import ExecutionMode
 
+_log = logging.getLogger(__name__)
 _V = Verdict
 _LAST_WORDS_S = 2.0
+_RULES = ("lot_size", "tick_size", "min_notional", "price_band", "unknown_symbol", "halted")
+_LEARN_S = 1.0
+_RULES_S = 3600.0  # how often the exchange's rules are read again, if no refusal asks for it
 _HEARD = ("watch_orders", "watch_my_trades")  # what is held is asked for, not listened to
 
 
@@ -92,6 +97,7 @@ class LiveVenue(Asked):
         self._line: Line | None = None
         self._under_way: set[asyncio.Task[Any]] = set()  # orders and cancels
         self._sent: dict[str, None] = {}
+        self._learning: asyncio.Task[Any] | None = None
 
     # -- what it is -------------------------------------------------------------------------
 
@@ -155,6 +161,27 @@ class LiveVenue(Asked):
             await self.close()
             raise
         self._spawn(self._line.keep_in_time())
+        self._spawn(self._keep_the_rules())
+
+    async def _keep_the_rules(self) -> None:
+        while True:
+            await asyncio.sleep(_RULES_S)
+            self._learn_anew()
+
+    def _learn_anew(self) -> None:
+        """The exchange's rules may have changed: steps, minima, what is offered at all."""
+        if self._learning is None or self._learning.done():
+            self._learning = self._spawn(self._learn())
+
+    async def _learn(self) -> None:
+        line = self._connected()
+        try:
+            await line.read(self.quirks.call("load_markets", True))
+        except ExecKitError as error:
+            _log.warning("%s: its rules were not read again: %s", self.name, error)
+            return
+        self.quirks.learn(line.client)
+        await asyncio.sleep(_LEARN_S)  # many orders may be refused at once
 
     def _line_of(self, client: Any) -> Line:
         return Line(
@@ -278,6 +305,8 @@ class LiveVenue(Asked):
             self.hearing.rejected(
                 order, f"rejected: {outcome.message}" if generic else outcome.reason
             )
+            if outcome.reason in _RULES:
+                self._learn_anew()
             return
         if verdict in (_V.UNKNOWN, _V.EXISTS, _V.GONE):
             self.hearing.doubt(order.client_order_id, outcome.text)

@@ -107,11 +107,12 @@ class Streams:
         return self.link.state is LinkState.UP
 
     async def stop(self) -> None:
-        tasks = [*self._tasks, *([self._proof] if self._proof is not None else [])]
+        tasks, self._tasks = self._tasks, []
+        tasks += [self._proof] if self._proof is not None else []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks, self._proof = [], None
+        self._proof = None
         self._set(LinkState.DOWN, "closed")
 
     def halt(self, reason: str) -> None:
@@ -163,24 +164,29 @@ class Streams:
     # -- the link ---------------------------------------------------------------------------
 
     def _connected(self, socket: Any) -> None:
-        if self._proof is not None:
-            self._proof.cancel()
-        self._proof = asyncio.get_running_loop().create_task(self._prove())
+        self._prove_anew()
 
     def _lost(self, socket: Any, error: object) -> None:
-        if self._proof is not None:
-            self._proof.cancel()
-            self._proof = None
         reason = error if isinstance(error, str) else type(error).__name__
         self._set(LinkState.DOWN, reason)
+        self._prove_anew()  # it may have been a socket that is only dialled when it is needed
+
+    def _prove_anew(self) -> None:
+        if self._proof is not None:
+            self._proof.cancel()
+        running = bool(self._tasks)
+        self._proof = asyncio.get_running_loop().create_task(self._prove()) if running else None
 
     async def _prove(self) -> None:
-        """Up: every subscription waits, every socket is open and has said something since."""
+        """Up: every subscription waits at a socket, and each socket is open and has said
+        something."""
         while True:
             await asyncio.sleep(self._settle_s)
             sockets = sockets_of(self.client)
-            open_ = sockets and not any(s.closed() for s in sockets)
-            if not open_ or len(self._waiting) < len(self._methods):
+            if not sockets or any(socket.closed() for socket in sockets):
+                continue
+            waited_for = sum(len(socket.futures) for socket in sockets)
+            if min(len(self._waiting), waited_for) < len(self._methods):
                 continue
             for socket in sockets:
                 await socket.connection.ping()
