@@ -173,7 +173,7 @@ class ExecutionEngine(EngineView):
             for venue in self.exchanges.values():
                 await venue.connect()
                 open_markets(venue)
-        except BaseException:
+        except BaseException:  # whatever stopped it, Ctrl-C too, the run is free again
             self.remotes.release()
             raise
         self.account.look()

@@ -69,11 +69,10 @@ class Judge:
     def _before(self, balances: Mapping[str, Decimal], coin: str) -> Decimal:
         return _EXACT.subtract(balances.get(coin, ZERO), self._moved.get(coin, ZERO))
 
-    def accept(self, difference: Difference) -> None:
-        """Take the venue's balance of a coin as right."""
+    def adjust(self, coin: str, gap: Decimal) -> None:
+        """Count `gap` more of a coin as having been there: the venue's balance is right."""
         if self.opening is not None:
-            before = self.opening.get(difference.name, ZERO)
-            self.opening[difference.name] = _EXACT.add(before, difference.gap)
+            self.opening[coin] = _EXACT.add(self.opening.get(coin, ZERO), gap)
 
     def balance(self, coin: str) -> Decimal:
         """What the fills say is in the wallet."""

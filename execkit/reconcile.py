@@ -77,7 +77,8 @@ class Reconciler:
     def start(self) -> None:
         """Begin to ask; everything is asked at once."""
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._watch()), loop.create_task(self._resolve())]
+        work = (self._rounds, self.resolver.run)
+        self._tasks = [loop.create_task(self._watched(one)) for one in work]
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -124,12 +125,6 @@ class Reconciler:
         """Have everything asked at the next turn."""
         self._due.clear()
         self._wake.set()
-
-    async def _resolve(self) -> None:
-        await self._watched(self.resolver.run)
-
-    async def _watch(self) -> None:
-        await self._watched(self._rounds)
 
     async def _watched(self, work: Callable[[], Awaitable[None]]) -> None:
         """Go on for ever, also after an error of our own: that halts, and is told once a second."""

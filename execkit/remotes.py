@@ -101,7 +101,7 @@ class Remotes:
         try:
             for record in journal.read(kinds=("run",)):
                 self._same_account(record)
-        except BaseException:
+        except BaseException:  # whatever stopped it, Ctrl-C too, the run is free again
             self.release()
             raise
 
@@ -237,9 +237,8 @@ def _restore(reconciler: Reconciler, told: Iterable[dict[str, Any]]) -> None:
         code = payload["code"]
         if code == "opening_balances":
             judge.opening = {c: Decimal(v) for c, v in payload["balances"].items()}
-        elif code == "balance_adjusted" and judge.opening is not None:
-            coin, gap = payload["coin"], Decimal(payload["quantity"])
-            judge.opening[coin] = judge.opening.get(coin, Decimal(0)) + gap
+        elif code == "balance_adjusted":
+            judge.adjust(payload["coin"], Decimal(payload["quantity"]))
         elif code == "unacknowledged":
             readiness.unacknowledged.append(payload["reason"])
         elif code == "symbol_blocked":

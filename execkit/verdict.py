@@ -120,8 +120,8 @@ class Verdict:
 
     def take_balance(self, difference: Difference) -> None:
         """Take the venue's balance of a coin as right, and keep that in the journal."""
-        self.judge.accept(difference)
         coin, gap = difference.name, difference.gap
+        self.judge.adjust(coin, gap)
         self.custody.note("balance_adjusted", coin=coin, quantity=gap, reason=str(difference))
 
     def acknowledge(self) -> None:

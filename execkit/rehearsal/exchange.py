@@ -103,9 +103,17 @@ class Exchange(Floor):
         self.end(order, status, reason)
         return order
 
-    def refuse_late(self, account: str, asked: NewOrder, reason: str) -> BookedOrder:
-        """Book an order and cancel it at once, as those exchanges do that answer an order first and
-        judge it later. It was never on the book."""
+    def place_unjudged(self, account: str, asked: NewOrder) -> BookedOrder:
+        """`place`, as those exchanges do it that answer an order first and judge it later: one that
+        would take and must not is booked and canceled at once. It was never on the book."""
+        try:
+            return self.place(account, asked)
+        except Rejected as why:
+            if why.word != "post_only":
+                raise
+            return self._refuse_late(account, asked, why.word)
+
+    def _refuse_late(self, account: str, asked: NewOrder, reason: str) -> BookedOrder:
         self.run()
         held, now_ns = self.account(account), self.now_ns()
         self._check_id(held, asked.client_order_id)

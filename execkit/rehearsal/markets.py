@@ -31,15 +31,7 @@ def spot(symbol: str, base: str, quote: str, tick: str, lot: str, least: str = "
 
 def linear(symbol: str, base: str, quote: str, tick: str, lot: str, least: str = "5") -> Instrument:
     """A linear perpetual, settled in its quote currency."""
-    return Instrument(
-        symbol=symbol,
-        tick_size=Decimal(tick),
-        lot_size=Decimal(lot),
-        base=base,
-        quote=quote,
-        min_notional=Decimal(least),
-        kind="linear",
-    )
+    return replace(spot(symbol, base, quote, tick, lot, least), kind="linear")
 
 
 USUAL: tuple[tuple[Instrument, str], ...] = (

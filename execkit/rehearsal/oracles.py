@@ -18,11 +18,11 @@ from decimal import Decimal
 from typing import Any
 
 from execkit import recovery
-from execkit.domain import Fill, Instrument
+from execkit.domain import ExecutionOrder, Fill, Instrument
 from execkit.journal import Record
 from execkit.lifecycle import OrderLedger
 from execkit.rehearsal.words import BookedFill, BookedOrder
-from execkit.words import ZERO, ExecutionStatus
+from execkit.words import ZERO
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,7 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What was compared, and what differs. allowed_overfill : quantity that the venue itself filled
-    beyond what was asked."""
+    """How much was compared, and what differs."""
 
     orders: int
     fills: int
@@ -146,12 +145,7 @@ def _unequal(
     booked: list[Fill],
     instruments: Mapping[str, Instrument],
 ) -> Iterable[Difference]:
-    theirs = _moved(
-        (f.symbol, f.side.sign * f.quantity, f.price, f.fee, f.fee_currency) for f in fills
-    )
-    ours = _moved(
-        (f.symbol, f.side.sign * f.quantity, f.price, f.fee, f.fee_currency) for f in booked
-    )
+    theirs, ours = _moved(fills), _moved(booked)
     for key in sorted(theirs.keys() | ours.keys()):
         there, here = theirs.get(key, ZERO), ours.get(key, ZERO)
         if there != here:
@@ -167,14 +161,18 @@ def _unequal(
             yield Difference(oracle="O3", what=text)
 
 
-def _moved(
-    fills: Iterable[tuple[str, Decimal, Decimal, Decimal, str]],
-) -> dict[tuple[str, str], Decimal]:
+def _moved(fills: Iterable[BookedFill | Fill]) -> dict[tuple[str, str], Decimal]:
+    """Quantity, money and fees that fills moved, by what and symbol."""
     total: dict[tuple[str, str], Decimal] = {}
-    for symbol, signed, price, fee, coin in fills:
-        parts = (("quantity", signed), ("money", -signed * price), (f"fee in {coin}", fee))
+    for fill in fills:
+        signed = fill.side.sign * fill.quantity
+        parts = (
+            ("quantity", signed),
+            ("money", -signed * fill.price),
+            (f"fee in {fill.fee_currency}", fill.fee),
+        )
         for name, change in parts:
-            total[name, symbol] = total.get((name, symbol), ZERO) + change
+            total[name, fill.symbol] = total.get((name, fill.symbol), ZERO) + change
     return {key: much for key, much in total.items() if much}
 
 
@@ -186,28 +184,18 @@ def _illegal(rows: list[Record]) -> Iterable[Difference]:
 
 def _phantoms(
     there: list[BookedOrder],
-    unfinished: list[Any],
+    unfinished: list[ExecutionOrder],
     own_id: Callable[[str], str],
     rows: list[Record],
 ) -> Iterable[Difference]:
+    last = {row.client_order_id: row.kind for row in rows if row.kind != "quote"}
     open_there = {own_id(order.client_order_id) for order in there if order.origin == "api"}
     open_here = {order.client_order_id for order in unfinished}
     for name in sorted(open_there - open_here):
         yield Difference(oracle="O5", what=f"{name} is open at the venue, and ended here")
     for name in sorted(open_here - open_there):
-        last = next((r.kind for r in reversed(rows) if r.client_order_id == name), "")
-        text = f"{name} is open here (last heard: {last}), and not at the venue"
+        text = f"{name} is open here (last heard: {last.get(name, '')}), and not at the venue"
         yield Difference(oracle="O5", what=text)
-    doubtful = [
-        order.client_order_id
-        for order in unfinished
-        if _last_state(rows, order.client_order_id) is ExecutionStatus.UNKNOWN
-    ]
-    for name in doubtful:
-        yield Difference(oracle="O5", what=f"{name} is still UNKNOWN")
-
-
-def _last_state(rows: list[Record], order_id: str) -> ExecutionStatus | None:
-    """UNKNOWN if the journal's last word about the order is that nobody knows."""
-    words = [row.kind for row in rows if row.client_order_id == order_id and row.kind != "quote"]
-    return ExecutionStatus.UNKNOWN if words and words[-1] in ("unknown", "sending") else None
+    for name in sorted(open_here):
+        if last.get(name) in ("unknown", "sending"):
+            yield Difference(oracle="O5", what=f"{name} is still UNKNOWN")

@@ -178,7 +178,7 @@ class _Bounded(aiohttp.ClientResponse):
                     if size > LARGEST_ANSWER:
                         raise aiohttp.ClientPayloadError(f"answer above {LARGEST_ANSWER} bytes")
                     parts.append(part)
-            except BaseException:
+            except BaseException:  # however it ended, half of an answer must not be read on
                 self.close()
                 raise
             self._body = b"".join(parts)

@@ -31,12 +31,10 @@ from execkit.errors import FixRequest, OutcomeUnknown, RetryLater
 from execkit.venues.base import Listener, Quote, UpdateKind, VenueUpdate
 from execkit.venues.held import Kept, as_open, at_once, plain
 from execkit.venues.remote import Holdings, Link, RemoteVenue, VenueOrder
-from execkit.words import ExecutionMode, ExecutionStatus, OrderType
+from execkit.words import ExecutionMode
 
 _log = logging.getLogger(__name__)
-_S = ExecutionStatus
 _ENDS = (UpdateKind.CANCELED, UpdateKind.EXPIRED, UpdateKind.REJECTED)
-_STOPS = (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)
 Needs = Callable[[ExecutionOrder], frozenset[str]]
 
 

@@ -153,7 +153,7 @@ class Feed(Intake):
             await self.close()
             text = f"{self.quirks.id} showed no {self.board.book_kind} of {missing or 'anything'}"
             raise RetryLater(f"{text} within {self.start_timeout_s:g} s") from None
-        except BaseException:
+        except BaseException:  # whatever stopped it, Ctrl-C too, nothing is left running
             await self.close()
             raise
 

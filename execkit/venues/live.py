@@ -157,7 +157,7 @@ class LiveVenue(Asked):
                 self._line_of(public), self.clock, stale_s=self._keep_alive_s * 4 / 3
             )
             self._quotes.watch(self._symbols)
-        except BaseException:
+        except BaseException:  # whatever stopped it, Ctrl-C too, nothing is left running
             await self.close()
             raise
         self._spawn(self._line.keep_in_time())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import ccxt.pro as ccxt_pro
 import pandas as pd
 import pytest
 
@@ -20,8 +21,6 @@ from execkit.market import MarketData
 from execkit.rehearsal import Rehearsal
 from execkit.rehearsal.markets import START_NS, USUAL
 from execkit.words import ExecutionStatus
-
-ccxt_pro: Any = pytest.importorskip("ccxt.pro")
 
 PATIENCE_S = 20.0
 LOW, HIGH = "49000", "51000"  # the market stands at 50000

@@ -58,6 +58,14 @@ async def until(done: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def resting(engine: ek.ExecutionEngine) -> ek.ExecutionOrder:
+    """A limit order that the exchange has, far from its market."""
+    sent = order("buy", "limit", "0.01", "45000")
+    await engine.submit_order(sent, "binance")
+    await until(lambda: sent.status is ek.ExecutionStatus.OPEN)
+    return sent
+
+
 def same_books(rehearsal: Rehearsal, engine: ek.ExecutionEngine, folder: Path) -> None:
     with Journal(folder) as journal:
         found = judge(
@@ -84,12 +92,10 @@ def test_a_market_order_fills_and_a_limit_order_rests_and_is_canceled(tmp_path: 
                 assert result.success, result.error
                 await until(lambda: bought.is_done)
                 assert bought.status is ek.ExecutionStatus.FILLED
-                resting = order("buy", "limit", "0.01", "45000")
-                await engine.submit_order(resting, "binance")
-                await until(lambda: resting.status is ek.ExecutionStatus.OPEN)
-                await engine.order_manager.cancel_order(resting)
-                await until(lambda: resting.is_done)
-                assert resting.status is ek.ExecutionStatus.CANCELED
+                sent = await resting(engine)
+                await engine.order_manager.cancel_order(sent)
+                await until(lambda: sent.is_done)
+                assert sent.status is ek.ExecutionStatus.CANCELED
             same_books(r, engine, tmp_path)
 
     asyncio.run(run())
@@ -124,9 +130,7 @@ def test_fault_C20_a_fill_that_the_stream_dropped_is_found_by_asking(tmp_path: P
         async with Rehearsal("binance", market=quiet()) as r:
             async with engine_at(r, tmp_path) as engine:
                 await priced(r, engine)
-                sent = order("buy", "limit", "0.01", "45000")
-                await engine.submit_order(sent, "binance")
-                await until(lambda: sent.status is ek.ExecutionStatus.OPEN)
+                sent = await resting(engine)
                 r.faults.stream("", "drop", times=None)
                 booked = r.exchange.snapshot()["orders"][0]
                 r.exchange.force_fill("main", booked.order_id)
@@ -143,9 +147,7 @@ def test_fault_E08_what_filled_while_the_engine_was_down_is_booked_when_it_is_ba
         async with Rehearsal("binance", market=quiet()) as r:
             async with engine_at(r, tmp_path) as engine:
                 await priced(r, engine)
-                sent = order("buy", "limit", "0.01", "45000")
-                await engine.submit_order(sent, "binance")
-                await until(lambda: sent.status is ek.ExecutionStatus.OPEN)
+                sent = await resting(engine)
             booked = r.exchange.snapshot()["orders"][0]
             r.exchange.force_fill("main", booked.order_id)
             async with engine_at(r, tmp_path) as again:

@@ -6,12 +6,13 @@ from decimal import Decimal
 from typing import Any
 
 from execkit.clock import NS_PER_MS
+from execkit.rehearsal.accounts import ApiKey
 from execkit.rehearsal.rules import SymbolRules
 from execkit.rehearsal.words import BookedFill, BookedOrder, Event
 from execkit.words import ZERO, ExecutionStatus, OrderType, TimeInForce
 
 _EIGHT = Decimal("1e-8")
-_STATUS = {
+STATUS = {
     ExecutionStatus.OPEN: "NEW",
     ExecutionStatus.PARTIALLY_FILLED: "PARTIALLY_FILLED",
     ExecutionStatus.FILLED: "FILLED",
@@ -38,6 +39,22 @@ def ms(ts_ns: int) -> int:
     return ts_ns // NS_PER_MS
 
 
+def key_row(key: ApiKey) -> dict[str, Any]:
+    """What a key may do, as the host of all its markets tells it."""
+    return {
+        "ipRestrict": key.ip_restricted,
+        "createTime": ms(key.created_ns),
+        "enableReading": key.may_read,
+        "enableSpotAndMarginTrading": key.may_order,
+        "enableWithdrawals": key.may_withdraw,
+        "enableInternalTransfer": False,
+        "enableMargin": False,
+        "enableFutures": False,
+        "permitsUniversalTransfer": False,
+        "enableVanillaOptions": False,
+    }
+
+
 def type_of(order: BookedOrder) -> str:
     return order.asked.note.get("type") or _TYPES[order.asked.order_type]
 
@@ -45,7 +62,7 @@ def type_of(order: BookedOrder) -> str:
 def status_of(order: BookedOrder) -> str:
     if order.status is ExecutionStatus.EXPIRED and order.reason == "stp":
         return "EXPIRED_IN_MATCH"
-    return _STATUS[order.status]
+    return STATUS[order.status]
 
 
 def tif_of(order: BookedOrder) -> str:

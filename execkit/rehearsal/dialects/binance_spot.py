@@ -264,19 +264,8 @@ class BinanceSpot(BinanceMarket):
         ]
 
     def restrictions(self, request: Request) -> Any:
-        key = request.key
-        assert key is not None  # the endpoint is signed
-        return {
-            "ipRestrict": key.ip_restricted,
-            "createTime": rows.ms(key.created_ns),
-            "enableReading": key.may_read,
-            "enableSpotAndMarginTrading": key.may_order,
-            "enableWithdrawals": key.may_withdraw,
-            "enableInternalTransfer": False,
-            "enableMargin": False,
-            "enableFutures": False,
-            "permitsUniversalTransfer": False,
-            "enableVanillaOptions": False,
+        assert request.key is not None  # the endpoint is signed
+        return rows.key_row(request.key) | {
             "enableFixApiTrade": False,
             "enableFixReadOnly": False,
             "enablePortfolioMarginTrading": False,

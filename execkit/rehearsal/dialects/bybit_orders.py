@@ -46,14 +46,7 @@ class BybitOrders(Dialect):
     # ------------------------------------------------------------------ places and cancels
 
     def create(self, request: Request) -> Row:
-        asked = self._asked(request)
-        try:
-            order = self.exchange.place(request.account, asked)
-        except Rejected as why:
-            if why.word != "post_only":  # which this exchange finds out after its answer
-                raise
-            order = self.exchange.refuse_late(request.account, asked, "post_only")
-        return self._named(order)
+        return self._named(self.exchange.place_unjudged(request.account, self._asked(request)))
 
     def _asked(self, request: Request) -> NewOrder:
         symbol, kind = self.symbol(request), request.text("orderType")

@@ -46,13 +46,7 @@ class KucoinOrders(Dialect):
     # ------------------------------------------------------------------ places
 
     def create(self, request: Request) -> Row:
-        asked = self._asked(request)
-        try:
-            order = self.exchange.place(request.account, asked)
-        except Rejected as why:
-            if why.word != "post_only":  # which this exchange finds out after its answer
-                raise
-            order = self.exchange.refuse_late(request.account, asked, "post_only")
+        order = self.exchange.place_unjudged(request.account, self._asked(request))
         named = rows.stop_id if rows.is_stop(order) else rows.venue_id
         return {"orderId": named(order.order_id), "clientOid": order.client_order_id}
 
@@ -104,10 +98,7 @@ class KucoinOrders(Dialect):
 
     def cancel(self, request: Request) -> Row:
         """By the exchange's id. A futures stop goes here too."""
-        order = self.wanted(request)
-        if rows.waits(order) and not rows.is_future(order.symbol):
-            raise Rejected("unknown_order")
-        self.exchange.cancel(request.account, order.order_id)
+        self._cancel_booked(request, self.wanted(request))
         name = request.path_args["orderId"]
         if "/hf/" in request.path:
             return {"orderId": name}
@@ -115,13 +106,16 @@ class KucoinOrders(Dialect):
 
     def cancel_named(self, request: Request) -> Row:
         order = self.named(request)
-        if rows.waits(order) and not rows.is_future(order.symbol):
-            raise Rejected("unknown_order")
-        self.exchange.cancel(request.account, order.order_id)
+        self._cancel_booked(request, order)
         name = request.path_args["clientOid"]
         if "/hf/" in request.path:
             return {"clientOid": name}
         return {"cancelledOrderId": rows.venue_id(order.order_id), "clientOid": name}
+
+    def _cancel_booked(self, request: Request, order: BookedOrder) -> None:
+        if rows.waits(order) and not rows.is_future(order.symbol):
+            raise Rejected("unknown_order")
+        self.exchange.cancel(request.account, order.order_id)
 
     def cancel_stop(self, request: Request) -> Row:
         order = self.wanted(request)

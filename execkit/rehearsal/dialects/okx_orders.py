@@ -113,13 +113,7 @@ class OkxOrders(Dialect):
             client_order_id=name,
             note={"tdMode": request.text("tdMode"), "tgtCcy": target},
         )
-        try:
-            order = self.exchange.place(request.account, asked)
-        except Rejected as why:
-            if why.word != "post_only":  # which this exchange finds out after its answer
-                raise
-            order = self.exchange.refuse_late(request.account, asked, "post_only")
-        return self._names(order)
+        return self._names(self.exchange.place_unjudged(request.account, asked))
 
     def _side(self, request: Request) -> Side:
         word = request.text("side")

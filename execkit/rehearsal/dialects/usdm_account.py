@@ -8,6 +8,7 @@ from typing import Any
 from execkit.rehearsal.accounts import Holding
 from execkit.rehearsal.dialects import usdm_rows as rows
 from execkit.rehearsal.dialects.base import Request
+from execkit.rehearsal.dialects.binance_rows import key_row
 from execkit.rehearsal.dialects.parts import text
 from execkit.rehearsal.dialects.usdm_orders import Coded, UsdmOrders, flag
 from execkit.words import ZERO
@@ -180,20 +181,8 @@ class UsdmAccount(UsdmOrders):
 
     def restrictions(self, request: Request) -> Row:
         """What the key may do, as the spot host answers it for every market."""
-        key = request.key
-        assert key is not None  # the endpoint is signed
-        return {
-            "ipRestrict": key.ip_restricted,
-            "createTime": rows.ms(key.created_ns),
-            "enableReading": key.may_read,
-            "enableWithdrawals": key.may_withdraw,
-            "enableInternalTransfer": False,
-            "enableMargin": False,
-            "enableFutures": key.may_order,
-            "permitsUniversalTransfer": False,
-            "enableVanillaOptions": False,
-            "enableSpotAndMarginTrading": key.may_order,
-        }
+        assert request.key is not None  # the endpoint is signed
+        return key_row(request.key) | {"enableFutures": request.key.may_order}
 
 
 def _totals(assets: list[Row]) -> Row:

@@ -12,10 +12,11 @@ from decimal import Decimal
 from typing import Any
 
 from execkit.rehearsal.accounts import Account, Holding
+from execkit.rehearsal.dialects.binance_rows import STATUS
 from execkit.rehearsal.dialects.parts import Levels, text
 from execkit.rehearsal.rules import SymbolRules
 from execkit.rehearsal.words import BookedFill, BookedOrder, DepthChange, Event
-from execkit.words import ZERO, ExecutionStatus, OrderType
+from execkit.words import ZERO, OrderType
 
 Row = dict[str, Any]
 
@@ -23,14 +24,6 @@ ALGO_IDS = 1_000_000_000_000_000  # algo ids are numbers of another series
 FOREVER_MS = 4_133_404_800_000  # the delivery date of what is never delivered
 MAINTENANCE = Decimal("0.004")
 
-STATUS = {
-    ExecutionStatus.OPEN: "NEW",
-    ExecutionStatus.PARTIALLY_FILLED: "PARTIALLY_FILLED",
-    ExecutionStatus.FILLED: "FILLED",
-    ExecutionStatus.CANCELED: "CANCELED",
-    ExecutionStatus.EXPIRED: "EXPIRED",
-    ExecutionStatus.REJECTED: "REJECTED",
-}
 TYPES = {
     OrderType.MARKET: "MARKET",
     OrderType.LIMIT: "LIMIT",
