@@ -7,6 +7,7 @@ import contextlib
 import secrets
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,7 +23,9 @@ from execkit.rehearsal.markets import quiet
 from execkit.rehearsal.rules import FeeSchedule
 from execkit.rehearsal.tls import make_certificates
 from execkit.rehearsal.wire import Wire
+from execkit.rehearsal.words import NewOrder
 from execkit.venues.route import Route
+from execkit.words import OrderType, Side
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -108,6 +111,7 @@ class Rehearsal:
         """Listen. Ports that were 0 are chosen now."""
         from aiohttp import web
 
+        _compile()
         self.wire = Wire(self.dialect, self.faults)
         await self.listen()
         self._admin = web.ServerRunner(web.Server(Admin(self).handle, access_log=None))  # type: ignore[arg-type]
@@ -202,3 +206,14 @@ class Rehearsal:
     def credentials(self) -> dict[str, str]:
         """key, secret and password of the account "main"; worth nothing anywhere else."""
         return {"key": self.key.key, "secret": self.key.secret, "password": self.key.password}
+
+
+@cache
+def _compile() -> None:
+    """Have the kernel compiled, once a process: the first order of a fresh machine would else wait
+    for it longer than a client waits for an answer."""
+    market = quiet()
+    symbol = market.symbols[0]
+    lot = market.instruments[symbol].lot_size
+    asked = NewOrder(symbol=symbol, side=Side.BUY, order_type=OrderType.MARKET, quantity=1000 * lot)
+    Exchange(market).place("main", asked)

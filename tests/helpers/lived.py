@@ -6,18 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
-from functools import cache
 from typing import Any
 
 from execkit.domain import ExecutionOrder
-from execkit.rehearsal import NewOrder, Rehearsal
+from execkit.rehearsal import Rehearsal
 from execkit.secrets import Credentials
 from execkit.venues.base import UpdateKind, VenueUpdate
 from execkit.venues.live import LiveVenue
 from execkit.venues.quirks import quirks_for
 from execkit.venues.remote import Link
-from execkit.words import ExecutionMode, OrderType, Side
+from execkit.words import ExecutionMode
 
 PATIENCE_S = 20.0
 
@@ -58,15 +56,6 @@ class Lived:
                 await asyncio.sleep(0.005)
 
 
-@cache
-def warm() -> None:
-    """Compile the exchange's kernel, which may take longer than a venue waits for an answer."""
-    asked = NewOrder(
-        symbol="BTCUSDT", side=Side.BUY, order_type=OrderType.MARKET, quantity=Decimal("0.01")
-    )
-    Rehearsal("binance").exchange.place("main", asked)
-
-
 @asynccontextmanager
 async def lived(
     exchange: str = "binance", rehearsal: dict[str, Any] | None = None, **settings: Any
@@ -82,7 +71,6 @@ async def lived(
 async def venue_on(
     r: Rehearsal, exchange: str = "binance", **settings: Any
 ) -> AsyncIterator[Lived]:
-    warm()
     keys = r.credentials
     credentials = Credentials(keys["key"], keys["secret"], keys["password"])
     given = {"mode": ExecutionMode.DEMO, "route": r.route, "keep_alive_s": 0.5} | settings
