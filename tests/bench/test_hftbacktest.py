@@ -55,7 +55,7 @@ def filled_here(folder: Path, every: int, only: int | None = None) -> np.ndarray
         columns = markets.load(folder / f"every_{every}", execkit_book_orders.ORDERS)
         one = {name: values[only : only + 1] for name, values in columns.items()}
         state["orders"] = markets.orders(one, "limit")
-    result = execkit_book_orders.simulated(state)
+    result = execkit_book_orders.simulated(state, state["market"])
     return result.orders["filled_quantity"].to_numpy() > 0
 
 
