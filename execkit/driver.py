@@ -26,6 +26,7 @@ from execkit.clock import NS_PER_S, Clock, LiveClock, ReplayClock
 from execkit.errors import InvalidInput
 from execkit.tasks import Tasks
 from execkit.venues.base import ReplayVenue, Venue, VenueUpdate
+from execkit.waiting import came
 
 _log = logging.getLogger(__name__)
 
@@ -261,8 +262,7 @@ class Driver:
             self._wake.clear()
             left_s = (due - self.clock.now_ns()) / NS_PER_S
             if left_s > 0:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), left_s)
+                await came(self._wake, left_s)
             else:
                 await asyncio.sleep(0)
 
@@ -278,7 +278,8 @@ class Driver:
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.add(waiting)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(waiting, left_ns / NS_PER_S)
+                async with asyncio.timeout(left_ns / NS_PER_S):
+                    await waiting
 
 
 def default_clock(venues: Sequence[Venue]) -> Clock:

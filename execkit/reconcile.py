@@ -28,6 +28,7 @@ from execkit.lifecycle import EXTERNAL, LOOKED_UP
 from execkit.resolve import Resolver
 from execkit.venues.remote import Link, LinkState, VenueOrder
 from execkit.verdict import Verdict
+from execkit.waiting import came
 from execkit.words import ExecutionStatus
 
 _log = logging.getLogger(__name__)
@@ -96,8 +97,7 @@ class Reconciler:
             if left_s <= 0:
                 break
             self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), left_s)
+            await came(self._changed, left_s)
         return self.custody.readiness.ready
 
     def hear_link(self, link: Link) -> None:
@@ -153,8 +153,7 @@ class Reconciler:
             self._wake.clear()
             left_s = (due_ns - self.custody.now_ns()) / NS_PER_S
             if left_s > 0:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), left_s)
+                await came(self._wake, left_s)
             if self.custody.now_ns() > due_ns + _ASLEEP_NS:
                 self._not_ready("this process did not run for a while")
                 self.look_now()

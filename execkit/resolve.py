@@ -9,7 +9,6 @@ it ends. It is never sent again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from execkit.judge import Judge
 from execkit.lifecycle import ABSENT, LOOKED_UP
 from execkit.venues.base import UpdateKind
 from execkit.venues.remote import LinkState, VenueOrder
+from execkit.waiting import came
 from execkit.words import ExecutionStatus
 
 _S = ExecutionStatus
@@ -85,8 +85,7 @@ class Resolver:
             self._wake.clear()
             next_ns = min((d.due_ns for d in self.doubts.values()), default=None)
             left_s = None if next_ns is None else max(0.001, (next_ns - now_ns) / NS_PER_S)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), left_s)
+            await came(self._wake, left_s)
 
     async def _look(self, doubt: Doubt) -> None:
         """One look-up. Whatever comes of it, the next one is later."""

@@ -25,7 +25,7 @@ PACKAGE = ROOT / "execkit"
 # A folder counts as one name.
 LAYERS = (
     "errors",
-    "words kernels arrays clock kept redaction crashpoints runlock",
+    "words kernels arrays clock kept waiting redaction crashpoints runlock",
     "domain",
     "timeframes config chain secrets",
     "book tables table_input instruments rebuild checks combine align market",

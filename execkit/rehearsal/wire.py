@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from execkit.rehearsal.dialects.base import Dialect, Reply, Request
 from execkit.rehearsal.faults import Faults, Rule
 from execkit.rehearsal.words import Event, Rejected
+from execkit.waiting import came
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -214,8 +215,7 @@ class Wire:
             raise Cut(verb)
         if verb in ("hang", "delay"):
             usual = _LONG_S if verb == "hang" else 1.0
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ends.wait(), float(rule.get("seconds", usual)))
+            await came(self._ends, float(rule.get("seconds", usual)))
             if verb == "hang" and reply is None:
                 raise Cut("drop")
             return reply

@@ -9,7 +9,6 @@ as well, which `MarketData.check` repeats.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain
@@ -36,6 +35,7 @@ from execkit.venues.feed_events import (
     MarketPrint,
     QuoteMessage,
 )
+from execkit.waiting import came
 
 GAPS = "gaps.parquet"
 _FIELDS: Mapping[type, tuple[str, ...]] = {
@@ -90,8 +90,7 @@ class Recording:
             left = self.part_s
             if until_ns is not None:
                 left = min(left, (until_ns - clock.now_ns()) / NS_PER_S)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._full.wait(), max(left, 0.001))
+            await came(self._full, max(left, 0.001))
             await self.rotate()
 
     async def rotate(self) -> Path | None:
