@@ -220,7 +220,6 @@ class Protector:
 
     async def _go(self, way: Leaving, held: Position, need: Decimal) -> str:
         """Why it could not be sent, or ""."""
-        side = Side.SELL if held.quantity > 0 else Side.BUY
         try:
             # While nothing can be written no close can be sent: then what protects has to stay.
             self.orders.recorder.flush()
@@ -228,7 +227,7 @@ class Protector:
             await self._cancel([o for o in others if o not in way.closing], "emergency_stop")
             order = ExecutionOrder(
                 symbol=held.symbol,
-                side=side,
+                side=Side.SELL if held.quantity > 0 else Side.BUY,
                 order_type=OrderType.MARKET,
                 quantity=need,
                 reduce_only=True,
@@ -265,12 +264,13 @@ class Protector:
         return not live
 
     def _pair(self, plan: Plan, need: Decimal) -> tuple[list[ExecutionOrder], list[ExecutionOrder]]:
-        """The exits that cover `need`, [] if they are not all there; and all others."""
+        """The exits that cover `need`, [] if they do not; and all others."""
         live = [leg for leg in plan.live_legs() if leg.status is not _S.CANCEL_PENDING]
         last = [leg for leg in live if leg.oco_group == plan.group]
         pair = [leg for leg in last if leg.remaining_quantity == need]
         if len(pair) != (plan.stop is not None) + (plan.target is not None):
-            pair = []
+            # one whose moment has come may stand alone: its other leg is gone to let it through
+            pair = [leg for leg in pair if leg.triggered_ts_ns and not leg.filled_quantity]
         return pair, [leg for leg in live if leg not in pair]
 
     async def _work(self, plan: Plan) -> None:

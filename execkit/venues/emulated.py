@@ -31,7 +31,8 @@ from execkit.errors import FixRequest, OutcomeUnknown, RetryLater
 from execkit.venues.base import Listener, Quote, UpdateKind, VenueUpdate
 from execkit.venues.held import Kept, as_open, at_once, plain
 from execkit.venues.remote import Holdings, Link, RemoteVenue, VenueOrder
-from execkit.words import ExecutionMode
+from execkit.waiting import came
+from execkit.words import ExecutionMode, ExecutionStatus
 
 _log = logging.getLogger(__name__)
 _ENDS = (UpdateKind.CANCELED, UpdateKind.EXPIRED, UpdateKind.REJECTED)
@@ -60,6 +61,7 @@ class EmulatedVenue:
         self.clock: Clock = clock or LiveClock()
         self.look_s, self.patience_s = look_s, patience_s
         self._kept: dict[str, Kept] = {}
+        self._why: dict[str, str] = {}  # of cancels that were ours; a venue may tell an end twice
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
         self._expiries: dict[str, asyncio.TimerHandle] = {}
@@ -167,6 +169,9 @@ class EmulatedVenue:
         """As the venue beneath; an order that is held, or was when an earlier process ended, is
         open here. What an order needs is taken up again, so that a restart loses no expiry."""
         found = await self.inner.find_order(order)
+        ended = found is not None and found.status is ExecutionStatus.CANCELED
+        if found is not None and ended and self._why.get(order.client_order_id) == "gtd":
+            found = replace(found, status=ExecutionStatus.EXPIRED, reason="gtd")
         kept = self._kept.get(order.client_order_id)
         if kept is not None and kept.held:
             return as_open(order) if found is None else found
@@ -194,10 +199,11 @@ class EmulatedVenue:
 
     def _heard(self, update: VenueUpdate) -> None:
         kept = self._kept.get(update.client_order_id)
+        why = self._why.get(update.client_order_id)
+        if update.kind is UpdateKind.CANCELED and why:
+            kind = UpdateKind.EXPIRED if why == "gtd" else update.kind
+            update = replace(update, kind=kind, reason=why)
         if kept is not None:
-            if update.kind is UpdateKind.CANCELED and kept.why and update.reason != "oco":
-                kind = UpdateKind.EXPIRED if kept.why == "gtd" else update.kind
-                update = replace(update, kind=kind, reason=kept.why)
             if update.kind in _ENDS:
                 self._forget(update.client_order_id)
                 kept.ended.set()
@@ -244,12 +250,10 @@ class EmulatedVenue:
         """Withdraw the leg that rests, then send: both at once would sell twice, or lack coins."""
         order = kept.order
         try:
-            if not await self._alone(kept):
-                return
             self._tell(order, UpdateKind.TRIGGERED, "held")
             while order.triggered_ts_ns is None:  # until it is in the ledger, and so durable
                 await asyncio.sleep(0.001)
-            if kept.ended.is_set():
+            if not await self._alone(kept):
                 return
             kept.held = False
             await self.inner.submit(at_once(order))
@@ -268,9 +272,7 @@ class EmulatedVenue:
             if sibling.held:
                 continue
             await self._withdraw(sibling, "oco")
-            try:
-                await asyncio.wait_for(sibling.ended.wait(), self.patience_s)
-            except TimeoutError:
+            if not await came(sibling.ended, self.patience_s):
                 self._doubt(sibling.order, "its cancel was not confirmed; the other leg waits")
                 return False
             if sibling.filled:
@@ -281,7 +283,7 @@ class EmulatedVenue:
     # -- parts ------------------------------------------------------------------------------
 
     async def _withdraw(self, kept: Kept, why: str) -> None:
-        kept.why = why
+        self._why[kept.order.client_order_id] = why
         try:
             await self.inner.cancel(kept.order)
         except Exception as error:  # noqa: BLE001 - whether it is gone has to be looked up

@@ -25,7 +25,6 @@ class Kept:
     mark: Decimal | None = None
     filled: dict[str, Decimal] = field(default_factory=dict)  # by fill id
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    why: str = ""  # the reason of a cancel that we asked for
 
     @property
     def full(self) -> bool:
