@@ -256,7 +256,6 @@ def _completed(row: Mapping[str, Any], order: ExecutionOrder, quirks: Quirks) ->
 
 def remember(kept: dict[Any, Any], key: object, value: object) -> None:
     """Keep the newest, within bounds."""
-    """Keep the newest, within bounds."""
     kept[key] = value
     if len(kept) > _KEPT:
         del kept[next(iter(kept))]
